@@ -1,0 +1,1 @@
+//! chdb-server
