@@ -1,1 +1,23 @@
-//! domain
+//! The rules of Pulsetrail: aggregates, their commands and events, and nothing else.
+//!
+//! This crate does no I/O, reads no clock and makes no random ids: time and ids come in with the
+//! command, so that every decision can be repeated from the log alone.
+
+pub mod check;
+pub mod health;
+mod ids;
+pub mod monitor;
+mod region;
+pub mod slot;
+
+pub use ids::{CheckId, MonitorId, OrganizationId, Position, UserId};
+pub use region::{InvalidRegion, Region};
+
+/// A moment in UTC. Pulsetrail keeps times to the millisecond.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;
+
+/// The moment `milliseconds` after the Unix epoch; the epoch itself where that is out of range.
+#[must_use]
+pub fn timestamp_from_millis(milliseconds: i64) -> Timestamp {
+    chrono::DateTime::from_timestamp_millis(milliseconds).unwrap_or_default()
+}

@@ -1,0 +1,148 @@
+//! What a check finds out.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CheckId, Region, Timestamp};
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The target answered as expected.
+    Up,
+    /// It did not; `failure` says how.
+    Down,
+    /// The shield refused to dial the target. It counts neither as up nor as down.
+    Blocked,
+}
+
+/// Why a check failed, as a stable code that starts with the phase it failed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureCause {
+    /// The name does not exist (RFC 2308).
+    DnsNxdomain,
+    /// The resolver answered SERVFAIL.
+    DnsServfail,
+    /// The resolver answered REFUSED.
+    DnsRefused,
+    /// The resolver did not answer in time.
+    DnsTimeout,
+    /// The name exists and has no address.
+    DnsNoRecords,
+    /// The address refused the connection.
+    ConnectRefused,
+    /// The connection was reset while it was made.
+    ConnectReset,
+    /// No answer to the connection attempt in time.
+    ConnectTimeout,
+    /// No route to the address.
+    ConnectUnreachable,
+    /// The certificate has expired.
+    TlsExpired,
+    /// The certificate is not valid yet.
+    TlsNotYetValid,
+    /// The certificate is for another name.
+    TlsWrongHost,
+    /// The certificate is signed by itself.
+    TlsSelfSigned,
+    /// The certificate's issuer is not trusted, or its chain is incomplete.
+    TlsUnknownIssuer,
+    /// No TLS version or cipher in common.
+    TlsProtocol,
+    /// The handshake failed in another way.
+    TlsHandshake,
+    /// The handshake did not end in time.
+    TlsTimeout,
+    /// No first byte of the answer in time.
+    HttpTimeoutFirstByte,
+    /// The body did not end in time.
+    HttpTimeoutBody,
+    /// The connection was closed before the answer ended.
+    HttpClosedEarly,
+    /// The answer is not HTTP.
+    HttpInvalid,
+    /// The answer's body or header is larger than the limit.
+    HttpTooLarge,
+    /// A redirect led back to an address visited before.
+    HttpRedirectLoop,
+    /// More redirects than allowed.
+    HttpTooManyRedirects,
+    /// A redirect without a usable `Location`, or from https to http.
+    HttpRedirectInvalid,
+    /// The status is not among the expected ones.
+    HttpStatusUnexpected,
+    /// The shield refused the address.
+    ShieldRefused,
+}
+
+/// What exactly failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// The stable code.
+    pub cause: FailureCause,
+    /// One sentence for people; at most 300 characters.
+    pub detail: String,
+}
+
+/// How long each phase of the check's last attempt took, in microseconds. A phase that was not
+/// reached, or that the kind of check has not, is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimingsUs {
+    /// Name resolution.
+    pub dns: u32,
+    /// TCP connect.
+    pub connect: u32,
+    /// TLS handshake.
+    pub tls: u32,
+    /// From the request's last byte to the answer's first.
+    pub first_byte: u32,
+    /// The whole attempt.
+    pub total: u32,
+}
+
+/// The result of one check, as a prober reports it and as `CheckCompleted` keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckResult {
+    /// The check's identity.
+    pub check_id: CheckId,
+    /// Where it ran.
+    pub region: Region,
+    /// The slot; for a check on demand, when it was asked for.
+    pub scheduled_at: Timestamp,
+    /// When the prober began.
+    pub started_at: Timestamp,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The final answer's status, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub http_status: Option<u16>,
+    /// Why it is not up.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<Failure>,
+    /// How long each phase took.
+    pub timings_us: TimingsUs,
+    /// Attempts made, at least 1.
+    pub attempts: u32,
+    /// The monitor's version that the check was made from.
+    pub config_version: i64,
+    /// How long the result counts as its region's vote, from `scheduled_at`.
+    pub valid_for_ms: i64,
+}
+
+impl CheckResult {
+    /// Whether somebody asked for it, instead of the schedule.
+    #[must_use]
+    pub fn is_on_demand(&self) -> bool {
+        self.check_id.0.get_version_num() == 7
+    }
+
+    /// The slot in ms since the epoch.
+    #[must_use]
+    pub fn slot_ms(&self) -> i64 {
+        self.scheduled_at.timestamp_millis()
+    }
+}

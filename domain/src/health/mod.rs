@@ -1,0 +1,272 @@
+//! The `health` aggregate: what the checks of one monitor say about it. Its id is the monitor's.
+
+mod record;
+mod region_votes;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use cqrs_es::event_sink::EventSink;
+use cqrs_es::{Aggregate, DomainEvent};
+use serde::{Deserialize, Serialize};
+
+pub use region_votes::{REMEMBERED_SLOTS, RegionVotes};
+
+use crate::check::{CheckResult, Failure, Outcome};
+use crate::monitor::Monitor;
+use crate::{CheckId, Region, Timestamp};
+
+/// What a decision about a check depends on besides the checks: the monitor as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservationPolicy {
+    /// The monitor's version that this was taken from.
+    pub monitor_version: i64,
+    /// Failed checks in a row that make a region failing.
+    pub confirmations: u32,
+    /// The regions that vote.
+    pub regions: Vec<Region>,
+    /// Failing regions that make the monitor down.
+    pub quorum: u32,
+    /// Whether results change the status at all.
+    pub paused: bool,
+    /// Whether results are recorded at all.
+    pub archived: bool,
+}
+
+impl ObservationPolicy {
+    /// The policy of a monitor; none of one that does not exist.
+    #[must_use]
+    pub fn of(monitor: &Monitor) -> Option<Self> {
+        let config = monitor.config.as_ref()?;
+        Some(Self {
+            monitor_version: monitor.version,
+            confirmations: config.confirmations,
+            regions: config.regions.clone(),
+            quorum: config.quorum(),
+            paused: monitor.paused,
+            archived: monitor.archived,
+        })
+    }
+}
+
+/// What can be asked of a monitor's health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthCommand {
+    /// Take in a check's result.
+    RecordCheck {
+        /// The result.
+        result: Box<CheckResult>,
+        /// The monitor as it is now.
+        policy: ObservationPolicy,
+        /// Whether the caller looked into the store and found no result of that check.
+        known_to_be_new: bool,
+    },
+}
+
+/// What has happened to a monitor's health.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HealthEvent {
+    /// A check ended.
+    CheckCompleted(Box<CheckResult>),
+    /// The monitor is down from `since` on.
+    WentDown {
+        /// The slot of the first failure of the run that completed the quorum.
+        since: Timestamp,
+        /// What failed in the check that completed it.
+        cause: Failure,
+        /// That check.
+        check_id: CheckId,
+    },
+    /// The monitor is up again.
+    Recovered {
+        /// When it went down.
+        since: Timestamp,
+        /// How long it was down, in ms.
+        down_for_ms: i64,
+        /// The check that showed it.
+        check_id: CheckId,
+    },
+    /// Results change nothing from here on: the monitor is paused.
+    ObservationPaused {
+        /// The slot of the result that met the pause.
+        at: Timestamp,
+        /// The monitor's version that paused it.
+        monitor_version: i64,
+    },
+    /// Results count again, from a clean slate.
+    ObservationResumed {
+        /// The slot of the first result after the pause.
+        at: Timestamp,
+        /// The monitor's version that resumed it.
+        monitor_version: i64,
+    },
+}
+
+impl DomainEvent for HealthEvent {
+    fn event_type(&self) -> String {
+        self.name().to_owned()
+    }
+
+    fn event_version(&self) -> String {
+        Self::VERSION.to_owned()
+    }
+}
+
+impl HealthEvent {
+    /// The version of every event of this aggregate.
+    pub const VERSION: &'static str = "1.0";
+
+    /// The event's type, as the store names it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CheckCompleted(_) => "CheckCompleted",
+            Self::WentDown { .. } => "WentDown",
+            Self::Recovered { .. } => "Recovered",
+            Self::ObservationPaused { .. } => "ObservationPaused",
+            Self::ObservationResumed { .. } => "ObservationResumed",
+        }
+    }
+}
+
+/// Why a result led to no event.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum HealthError {
+    /// It was recorded before: drop it.
+    #[error("the check was recorded before")]
+    Duplicate,
+    /// It is older than what the state remembers: look into the store for its id, and ask again
+    /// with `known_to_be_new`.
+    #[error("the check is older than the remembered ones")]
+    OlderThanRemembered,
+    /// The monitor is archived: drop it.
+    #[error("the monitor is archived")]
+    Archived,
+}
+
+/// What the checks say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    /// Nothing is known yet.
+    #[default]
+    Pending,
+    /// It answers as expected.
+    Up,
+    /// It does not.
+    Down,
+}
+
+impl HealthStatus {
+    /// The status as the API names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// A monitor's health as its events tell it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// How many events it has: its version.
+    pub version: i64,
+    /// What the checks say.
+    pub status: HealthStatus,
+    /// Since when; none while pending.
+    pub status_since: Option<Timestamp>,
+    /// Whether observation is paused.
+    pub paused: bool,
+    /// Each region's newest results.
+    pub regions: BTreeMap<Region, RegionVotes>,
+    /// The newest checks on demand that were recorded, oldest first.
+    pub on_demand: VecDeque<CheckId>,
+}
+
+impl Health {
+    /// The aggregate type, as the store names it.
+    pub const AGGREGATE: &'static str = "health";
+
+    /// The state after one more event.
+    pub fn apply_event(&mut self, event: &HealthEvent) {
+        self.version += 1;
+        match event {
+            HealthEvent::CheckCompleted(result) => self.apply_check(result),
+            HealthEvent::WentDown { since, .. } => {
+                self.status = HealthStatus::Down;
+                self.status_since = Some(*since);
+            }
+            HealthEvent::Recovered { since, down_for_ms, .. } => {
+                self.status = HealthStatus::Up;
+                self.status_since = Some(*since + chrono::Duration::milliseconds(*down_for_ms));
+            }
+            HealthEvent::ObservationPaused { .. } => self.paused = true,
+            HealthEvent::ObservationResumed { .. } => {
+                self.paused = false;
+                self.status = HealthStatus::Pending;
+                self.status_since = None;
+                for votes in self.regions.values_mut() {
+                    votes.forget_votes();
+                }
+            }
+        }
+    }
+
+    fn apply_check(&mut self, result: &CheckResult) {
+        let votes = self.regions.entry(result.region.clone()).or_default();
+        if result.is_on_demand() {
+            if self.on_demand.len() >= REMEMBERED_SLOTS {
+                self.on_demand.pop_front();
+            }
+            self.on_demand.push_back(result.check_id);
+        } else {
+            votes.remember(result.slot_ms());
+        }
+        if self.paused {
+            return;
+        }
+        let counted = votes.count(result);
+        if counted && result.outcome == Outcome::Up && self.status == HealthStatus::Pending {
+            self.status = HealthStatus::Up;
+            self.status_since = Some(result.scheduled_at);
+        }
+    }
+
+    /// The events that a command leads to, at least one.
+    ///
+    /// # Errors
+    /// Why it leads to none; see [`HealthError`].
+    pub fn decide(&self, command: &HealthCommand) -> Result<Vec<HealthEvent>, HealthError> {
+        match command {
+            HealthCommand::RecordCheck { result, policy, known_to_be_new } => {
+                record::decide(self, result, policy, *known_to_be_new)
+            }
+        }
+    }
+}
+
+impl Aggregate for Health {
+    const TYPE: &'static str = Self::AGGREGATE;
+    type Command = HealthCommand;
+    type Event = HealthEvent;
+    type Error = HealthError;
+    type Services = ();
+
+    async fn handle(
+        &mut self,
+        command: Self::Command,
+        (): &Self::Services,
+        sink: &EventSink<Self>,
+    ) -> Result<(), Self::Error> {
+        for event in self.decide(&command)? {
+            sink.write(event, self).await;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: Self::Event) {
+        self.apply_event(&event);
+    }
+}

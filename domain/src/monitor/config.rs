@@ -1,0 +1,252 @@
+//! How a monitor is checked, and the limits on that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::target::Target;
+use crate::Region;
+
+/// Everything that can be set on a monitor. A value of this type obeys every limit only after
+/// [`MonitorConfig::validate`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MonitorConfig {
+    /// The name that people see: 1 to 200 characters.
+    pub name: String,
+    /// What is checked.
+    pub target: Target,
+    /// Seconds between two checks: 1 to 86,400.
+    pub interval_seconds: u32,
+    /// How long a check may take in all, in ms: 1 to the interval.
+    pub timeout_ms: u32,
+    /// How a check tries again before it reports a failure.
+    pub retries: Retries,
+    /// How many checks of a region fail in a row before the region counts as failing: 1 to 20.
+    pub confirmations: u32,
+    /// Where it is checked from: 1 to 20, each once.
+    pub regions: Vec<Region>,
+    /// How many failing regions make the monitor down; a majority where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<u32>,
+    /// Labels: at most 50, keys of 1 to 64 and values of at most 256 characters.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Attempts within one check, with exponential back-off between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retries {
+    /// Attempts in all, 1 to 10.
+    pub max_attempts: u32,
+    /// The longest wait before the second attempt, in ms: 1 to 60,000.
+    pub initial_backoff_ms: u32,
+    /// How much longer the wait grows with each attempt, 1 to 10.
+    pub multiplier: u32,
+    /// The longest wait, in ms: `initial_backoff_ms` to 60,000.
+    pub max_backoff_ms: u32,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { max_attempts: 1, initial_backoff_ms: 200, multiplier: 2, max_backoff_ms: 5_000 }
+    }
+}
+
+/// One value outside its limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// Where, as a JSON pointer (RFC 6901) into the monitor's body.
+    pub pointer: String,
+    /// What is wrong, for people.
+    pub detail: String,
+}
+
+impl Violation {
+    /// A violation at `pointer`.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+impl MonitorConfig {
+    /// The interval in ms.
+    #[must_use]
+    pub fn interval_ms(&self) -> i64 {
+        i64::from(self.interval_seconds) * 1_000
+    }
+
+    /// How long a result counts as its region's vote: two intervals and the timeout, in ms.
+    #[must_use]
+    pub fn valid_for_ms(&self) -> i64 {
+        2 * self.interval_ms() + i64::from(self.timeout_ms)
+    }
+
+    /// How many failing regions make the monitor down.
+    #[must_use]
+    pub fn quorum(&self) -> u32 {
+        let majority = u32::try_from(self.regions.len() / 2 + 1).unwrap_or(u32::MAX);
+        self.quorum.unwrap_or(majority)
+    }
+
+    /// Every value outside its limits; empty when all is well. A region that the installation does
+    /// not have is the caller's to find.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        let mut check = |good: bool, pointer: &str, detail: &str| {
+            if !good {
+                violations.push(Violation::new(pointer, detail));
+            }
+        };
+        let name_length = self.name.trim().chars().count();
+        check((1..=200).contains(&name_length), "/name", "must have 1 to 200 characters");
+        check(
+            (1..=86_400).contains(&self.interval_seconds),
+            "/interval_seconds",
+            "must be 1 to 86400",
+        );
+        check(
+            self.timeout_ms >= 1 && i64::from(self.timeout_ms) <= self.interval_ms(),
+            "/timeout_ms",
+            "must be at least 1 and at most the interval",
+        );
+        let retries = &self.retries;
+        check((1..=10).contains(&retries.max_attempts), "/retries/max_attempts", "must be 1 to 10");
+        check((1..=10).contains(&retries.multiplier), "/retries/multiplier", "must be 1 to 10");
+        check(
+            (1..=60_000).contains(&retries.initial_backoff_ms),
+            "/retries/initial_backoff_ms",
+            "must be 1 to 60000",
+        );
+        check(
+            (retries.initial_backoff_ms..=60_000).contains(&retries.max_backoff_ms),
+            "/retries/max_backoff_ms",
+            "must be initial_backoff_ms to 60000",
+        );
+        check((1..=20).contains(&self.confirmations), "/confirmations", "must be 1 to 20");
+        let distinct = self.regions.iter().collect::<BTreeSet<_>>().len();
+        check(
+            (1..=20).contains(&self.regions.len()) && distinct == self.regions.len(),
+            "/regions",
+            "must name 1 to 20 regions, each once",
+        );
+        check(
+            self.quorum.is_none_or(|quorum| quorum >= 1 && quorum as usize <= self.regions.len()),
+            "/quorum",
+            "must be at least 1 and at most the number of regions",
+        );
+        let tag_is_good = |(key, value): (&String, &String)| {
+            (1..=64).contains(&key.chars().count()) && value.chars().count() <= 256
+        };
+        check(
+            self.tags.len() <= 50 && self.tags.iter().all(tag_is_good),
+            "/tags",
+            "must be at most 50, with keys of 1 to 64 and values of at most 256 characters",
+        );
+        let Target::Http(http) = &self.target;
+        check(http.max_redirects <= 20, "/target/max_redirects", "must be at most 20");
+        check(
+            (1..=20).contains(&http.expected_status.len()),
+            "/target/expected_status",
+            "must name 1 to 20 statuses",
+        );
+        check(
+            http.body.as_ref().is_none_or(|body| body.len() <= 65_536),
+            "/target/body",
+            "must have at most 65536 bytes",
+        );
+        check(http.headers.len() <= 50, "/target/headers", "must be at most 50");
+        for (name, value) in &http.headers {
+            if let Some(detail) = header_fault(name, value) {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                violations.push(Violation::new(format!("/target/headers/{name}"), detail));
+            }
+        }
+        violations
+    }
+}
+
+/// Headers that would put a secret into the log.
+const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
+/// Headers that the prober itself sets (RFC 9112).
+const FRAMING_HEADERS: [&str; 6] =
+    ["host", "content-length", "transfer-encoding", "connection", "upgrade", "te"];
+
+fn header_fault(name: &str, value: &str) -> Option<&'static str> {
+    let lower = name.to_ascii_lowercase();
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || name.len() > 128 || !name.bytes().all(token) {
+        Some("is no header name (RFC 9110)")
+    } else if SECRET_HEADERS.contains(&lower.as_str()) {
+        Some("would be kept in the log in clear; secret headers cannot be set yet")
+    } else if FRAMING_HEADERS.contains(&lower.as_str()) {
+        Some("is set by the prober")
+    } else if value.len() > 4_096
+        || value.bytes().any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f)
+    {
+        Some("must have at most 4096 bytes and no control characters")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::target::{HttpTarget, TargetUrl};
+    use super::*;
+
+    pub(crate) fn config() -> MonitorConfig {
+        let url = TargetUrl::try_from("https://example.com".to_owned()).unwrap();
+        MonitorConfig {
+            name: "example".to_owned(),
+            target: Target::Http(HttpTarget::get(url)),
+            interval_seconds: 60,
+            timeout_ms: 10_000,
+            retries: Retries::default(),
+            confirmations: 1,
+            regions: vec![Region::default()],
+            quorum: None,
+            tags: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_its_place() {
+        let mut config = config();
+        assert_eq!(config.validate(), []);
+        config.name = "  ".to_owned();
+        config.interval_seconds = 0;
+        config.confirmations = 0;
+        config.regions.push(Region::default());
+        config.quorum = Some(3);
+        let Target::Http(http) = &mut config.target;
+        http.headers.insert("Authorization".to_owned(), "Bearer x".to_owned());
+        http.headers.insert("x\r\ny".to_owned(), String::new());
+        let violations = config.validate();
+        let pointers: Vec<&str> = violations.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            [
+                "/name",
+                "/interval_seconds",
+                "/timeout_ms",
+                "/confirmations",
+                "/regions",
+                "/quorum",
+                "/target/headers/Authorization",
+                "/target/headers/x\r\ny",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_quorum_is_a_majority_unless_set() {
+        let mut config = config();
+        let expected = [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)];
+        for (count, quorum) in expected {
+            config.regions = (0..count).map(|n| format!("r{n}").parse().unwrap()).collect();
+            assert_eq!(config.quorum(), quorum, "{count} regions");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The `monitor` aggregate: what is checked, how, and whether at all.
+
+mod archive;
+mod config;
+mod pause;
+mod reconfigure;
+mod register;
+mod target;
+
+use cqrs_es::event_sink::EventSink;
+use cqrs_es::{Aggregate, DomainEvent};
+use serde::{Deserialize, Serialize};
+
+pub use config::{MonitorConfig, Retries, Violation};
+pub use target::{
+    HttpMethod, HttpTarget, InvalidStatusRange, InvalidTargetUrl, MAX_URL_BYTES, StatusRange,
+    Target, TargetUrl,
+};
+
+use crate::{MonitorId, OrganizationId};
+
+/// What can be asked of a monitor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MonitorCommand {
+    /// Begin to watch a target.
+    Register {
+        /// The monitor's id, made by the caller.
+        monitor_id: MonitorId,
+        /// Whom it belongs to.
+        organization_id: OrganizationId,
+        /// How it is checked.
+        config: Box<MonitorConfig>,
+    },
+    /// Change how it is checked.
+    Reconfigure {
+        /// The whole new configuration.
+        config: Box<MonitorConfig>,
+    },
+    /// Stop checking for now.
+    Pause,
+    /// Check again.
+    Resume,
+    /// Stop for good; the history stays.
+    Archive,
+}
+
+/// What has happened to a monitor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MonitorEvent {
+    /// It exists and is checked from now on.
+    MonitorRegistered {
+        /// The monitor.
+        monitor_id: MonitorId,
+        /// Whom it belongs to.
+        organization_id: OrganizationId,
+        /// How it is checked.
+        config: Box<MonitorConfig>,
+    },
+    /// It is checked in another way from the next slot on.
+    MonitorReconfigured {
+        /// The whole new configuration.
+        config: Box<MonitorConfig>,
+    },
+    /// It is not checked for now.
+    MonitorPaused {},
+    /// It is checked again.
+    MonitorResumed {},
+    /// It is not checked any more.
+    MonitorArchived {},
+}
+
+impl DomainEvent for MonitorEvent {
+    fn event_type(&self) -> String {
+        match self {
+            Self::MonitorRegistered { .. } => "MonitorRegistered",
+            Self::MonitorReconfigured { .. } => "MonitorReconfigured",
+            Self::MonitorPaused {} => "MonitorPaused",
+            Self::MonitorResumed {} => "MonitorResumed",
+            Self::MonitorArchived {} => "MonitorArchived",
+        }
+        .to_owned()
+    }
+
+    fn event_version(&self) -> String {
+        "1.0".to_owned()
+    }
+}
+
+/// Why a command was refused. `NotFound` is 404, the rest 409 to a caller, `Invalid` 422.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MonitorError {
+    /// The id is taken.
+    #[error("the monitor is registered already")]
+    AlreadyRegistered,
+    /// No such monitor.
+    #[error("there is no such monitor")]
+    NotFound,
+    /// It was archived.
+    #[error("the monitor is archived")]
+    Archived,
+    /// Values outside their limits, all of them.
+    #[error("the monitor's configuration is not valid")]
+    Invalid(Vec<Violation>),
+}
+
+/// A monitor as its events tell it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Monitor {
+    /// How many events it has: its version. 0 is a monitor that does not exist.
+    pub version: i64,
+    /// Whom it belongs to.
+    pub organization_id: OrganizationId,
+    /// How it is checked; none before it is registered.
+    pub config: Option<MonitorConfig>,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// Whether it is archived.
+    pub archived: bool,
+}
+
+impl Monitor {
+    /// The aggregate type, as the store names it.
+    pub const AGGREGATE: &'static str = "monitor";
+
+    /// The state after one more event.
+    pub fn apply_event(&mut self, event: MonitorEvent) {
+        self.version += 1;
+        match event {
+            MonitorEvent::MonitorRegistered { organization_id, config, .. } => {
+                self.organization_id = organization_id;
+                self.config = Some(*config);
+            }
+            MonitorEvent::MonitorReconfigured { config } => self.config = Some(*config),
+            MonitorEvent::MonitorPaused {} => self.paused = true,
+            MonitorEvent::MonitorResumed {} => self.paused = false,
+            MonitorEvent::MonitorArchived {} => self.archived = true,
+        }
+    }
+
+    /// The events that a command leads to; none when it changes nothing.
+    ///
+    /// # Errors
+    /// What forbids the command; see [`MonitorError`].
+    pub fn decide(&self, command: MonitorCommand) -> Result<Option<MonitorEvent>, MonitorError> {
+        match command {
+            MonitorCommand::Register { monitor_id, organization_id, config } => {
+                register::decide(self, monitor_id, organization_id, config).map(Some)
+            }
+            MonitorCommand::Reconfigure { config } => reconfigure::decide(self, config),
+            MonitorCommand::Pause => pause::decide(self, true),
+            MonitorCommand::Resume => pause::decide(self, false),
+            MonitorCommand::Archive => archive::decide(self),
+        }
+    }
+
+    /// The configuration of a monitor that can be changed.
+    fn active(&self) -> Result<&MonitorConfig, MonitorError> {
+        match &self.config {
+            None => Err(MonitorError::NotFound),
+            Some(_) if self.archived => Err(MonitorError::Archived),
+            Some(config) => Ok(config),
+        }
+    }
+}
+
+impl Aggregate for Monitor {
+    const TYPE: &'static str = Self::AGGREGATE;
+    type Command = MonitorCommand;
+    type Event = MonitorEvent;
+    type Error = MonitorError;
+    type Services = ();
+
+    async fn handle(
+        &mut self,
+        command: Self::Command,
+        (): &Self::Services,
+        sink: &EventSink<Self>,
+    ) -> Result<(), Self::Error> {
+        if let Some(event) = self.decide(command)? {
+            sink.write(event, self).await;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: Self::Event) {
+        self.apply_event(event);
+    }
+}
