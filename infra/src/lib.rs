@@ -1,1 +1,15 @@
-//! infra
+//! The adapters between the domain and the engines: the event store in Postgres, the relay, Kafka,
+//! ClickHouse, settings, telemetry, and what both halves of the HTTP interface share.
+
+pub mod clickhouse;
+pub mod engines;
+pub mod follower;
+pub mod http;
+pub mod kafka;
+pub mod lease;
+pub mod messages;
+pub mod metrics;
+pub mod relay;
+pub mod settings;
+pub mod store;
+pub mod telemetry;

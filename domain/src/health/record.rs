@@ -36,10 +36,12 @@ pub(super) fn decide(
     }
     let newest = after.regions.get(&result.region).is_none_or(|votes| votes.is_newest(result));
     push(&mut after, HealthEvent::CheckCompleted(Box::new(result.clone())));
-    if newest && !after.paused && result.outcome != Outcome::Blocked {
-        if let Some(change) = change_of_status(&after, result, policy) {
-            push(&mut after, change);
-        }
+    if newest
+        && !after.paused
+        && result.outcome != Outcome::Blocked
+        && let Some(change) = change_of_status(&after, result, policy)
+    {
+        push(&mut after, change);
     }
     Ok(events)
 }

@@ -44,6 +44,15 @@ pub enum MonitorCommand {
     Archive,
 }
 
+/// A command, and the version that its sender decided on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MonitorRequest {
+    /// The version that the monitor must have; any where it is none.
+    pub expected_version: Option<i64>,
+    /// What is asked.
+    pub command: MonitorCommand,
+}
+
 /// What has happened to a monitor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MonitorEvent {
@@ -86,7 +95,8 @@ impl DomainEvent for MonitorEvent {
     }
 }
 
-/// Why a command was refused. `NotFound` is 404, the rest 409 to a caller, `Invalid` 422.
+/// Why a command was refused. To an API caller `NotFound` is 404, `VersionMismatch` 412, `Invalid` 422
+/// and the rest 409.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MonitorError {
     /// The id is taken.
@@ -98,6 +108,12 @@ pub enum MonitorError {
     /// It was archived.
     #[error("the monitor is archived")]
     Archived,
+    /// It has moved on from the version that the sender decided on.
+    #[error("the monitor is at version {current}")]
+    VersionMismatch {
+        /// The version it has.
+        current: i64,
+    },
     /// Values outside their limits, all of them.
     #[error("the monitor's configuration is not valid")]
     Invalid(Vec<Violation>),
@@ -153,6 +169,19 @@ impl Monitor {
         }
     }
 
+    /// As [`Monitor::decide`], if the monitor is still at the version that the sender decided on.
+    ///
+    /// # Errors
+    /// What forbids the command; see [`MonitorError`].
+    pub fn decide_at(&self, request: MonitorRequest) -> Result<Option<MonitorEvent>, MonitorError> {
+        match request.expected_version {
+            Some(expected) if self.config.is_some() && expected != self.version => {
+                Err(MonitorError::VersionMismatch { current: self.version })
+            }
+            _ => self.decide(request.command),
+        }
+    }
+
     /// The configuration of a monitor that can be changed.
     fn active(&self) -> Result<&MonitorConfig, MonitorError> {
         match &self.config {
@@ -165,18 +194,18 @@ impl Monitor {
 
 impl Aggregate for Monitor {
     const TYPE: &'static str = Self::AGGREGATE;
-    type Command = MonitorCommand;
+    type Command = MonitorRequest;
     type Event = MonitorEvent;
     type Error = MonitorError;
     type Services = ();
 
     async fn handle(
         &mut self,
-        command: Self::Command,
+        request: Self::Command,
         (): &Self::Services,
         sink: &EventSink<Self>,
     ) -> Result<(), Self::Error> {
-        if let Some(event) = self.decide(command)? {
+        if let Some(event) = self.decide_at(request)? {
             sink.write(event, self).await;
         }
         Ok(())

@@ -1,0 +1,166 @@
+//! Errors as callers see them: RFC 9457 problem details.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pulsetrail_domain::monitor::{MonitorError, Violation};
+use serde::Serialize;
+
+use crate::store::{MonitorFailure, StoreError};
+
+/// An error response, `application/problem+json`. `code` is stable, `detail` is for people. A 5xx
+/// says nothing of its cause: that is in the log.
+#[derive(Clone, Debug, Serialize)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// What kind of problem, as a stable code.
+    pub code: &'static str,
+    /// The kind in words.
+    pub title: &'static str,
+    /// This occurrence in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Every value that is not valid, with its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Violation>,
+}
+
+impl Problem {
+    /// A problem with the given status and code.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status: status.as_u16(),
+            code,
+            title: status.canonical_reason().unwrap_or("Error"),
+            detail: Some(detail.into()),
+            errors: Vec::new(),
+        }
+    }
+
+    /// 404: there is no such thing, or it belongs to somebody else.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such resource.")
+    }
+
+    /// 401: a token is missing or not good.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        let detail = "A valid access token is needed: Authorization: Bearer <token>.";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    /// 403: the role does not allow it.
+    #[must_use]
+    pub fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Your role does not allow this.")
+    }
+
+    /// 400: the request itself cannot be read.
+    #[must_use]
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+    }
+
+    /// 422: values that are not valid, all of them.
+    #[must_use]
+    pub fn invalid(errors: Vec<Violation>) -> Self {
+        let detail = "Some values are not valid.";
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed", detail) }
+    }
+
+    /// 500: something is wrong here. The cause goes to the log, not to the caller.
+    #[must_use]
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, "a request failed");
+        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "");
+        Self { detail: None, ..problem }
+    }
+
+    /// 503: an engine is busy or away; the caller may try again.
+    #[must_use]
+    pub fn unavailable(cause: impl std::fmt::Display) -> Self {
+        tracing::warn!(%cause, "a request could not be served for now");
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "");
+        Self { detail: None, ..problem }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Database(_) => Self::unavailable(error),
+            StoreError::Unreadable { .. } | StoreError::Schema(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        Self::from(StoreError::from(error))
+    }
+}
+
+impl From<clickhouse::error::Error> for Problem {
+    fn from(error: clickhouse::error::Error) -> Self {
+        match error {
+            clickhouse::error::Error::Network(_) | clickhouse::error::Error::TimedOut => {
+                Self::unavailable(error)
+            }
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<MonitorFailure> for Problem {
+    fn from(failure: MonitorFailure) -> Self {
+        match failure {
+            MonitorFailure::Refused(refusal) => refusal.into(),
+            MonitorFailure::Contended | MonitorFailure::Unavailable(_) => {
+                Self::unavailable(failure)
+            }
+            MonitorFailure::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<MonitorError> for Problem {
+    fn from(error: MonitorError) -> Self {
+        match error {
+            MonitorError::NotFound => Self::not_found(),
+            MonitorError::Invalid(violations) => Self::invalid(violations),
+            MonitorError::Archived => {
+                Self::new(StatusCode::CONFLICT, "archived", "The monitor is archived.")
+            }
+            MonitorError::AlreadyRegistered => {
+                Self::new(StatusCode::CONFLICT, "already_registered", "The monitor exists already.")
+            }
+            MonitorError::VersionMismatch { current } => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "version_mismatch",
+                format!("The monitor is at version {current}."),
+            ),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Kafka: topics, clients with the settings that the invariants need, and CloudEvents headers.
+
+mod cloud_event;
+mod topics;
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::StreamConsumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::FutureProducer;
+
+pub use cloud_event::{
+    MalformedMessage, attribute, event_from_message, event_headers, message_headers, payload_of,
+};
+pub use topics::Topics;
+
+/// How to reach a Kafka cluster, and where on it this installation's topics are.
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    /// Comma-separated `host:port`.
+    pub brokers: String,
+    /// The names of the topics.
+    pub topics: Topics,
+}
+
+/// How long a client asks the cluster for metadata before it gives up.
+pub const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Kafka {
+    /// The cluster at `brokers`, with topics named after `topic_prefix`.
+    #[must_use]
+    pub fn new(brokers: impl Into<String>, topic_prefix: &str) -> Self {
+        Self { brokers: brokers.into(), topics: Topics::new(topic_prefix) }
+    }
+
+    pub(crate) fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", "pulsetrail")
+            // Small messages must not wait for the acknowledgement of the ones before.
+            .set("socket.nagle.disable", "true")
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("topic.metadata.refresh.interval.ms", "30000")
+            // What the clients say is said again, with its context, where it is handled.
+            .set("log.connection.close", "false");
+        config
+    }
+
+    /// A producer that keeps the order and writes each message once, also when it has to try again.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a setting.
+    pub fn producer(&self) -> Result<FutureProducer, KafkaError> {
+        self.config()
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "1")
+            .set("compression.type", "lz4")
+            .set("message.timeout.ms", "30000")
+            .set("queue.buffering.max.messages", "200000")
+            .create()
+    }
+
+    /// A consumer of a group. It commits only what its owner stores, when its owner says so.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a setting.
+    pub fn group_consumer(&self, group: &str) -> Result<StreamConsumer, KafkaError> {
+        self.group_config(group).create()
+    }
+
+    /// The settings of [`Kafka::group_consumer`], for a consumer with a context of its own.
+    #[must_use]
+    pub fn group_config(&self, group: &str) -> ClientConfig {
+        let mut config = self.config();
+        config
+            .set("group.id", format!("{}.{group}", self.topics.prefix()))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("session.timeout.ms", "6000")
+            .set("heartbeat.interval.ms", "1000")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("fetch.wait.max.ms", "100")
+            .set("queued.min.messages", "10000");
+        config
+    }
+
+    /// A consumer without a group, for one who keeps its own place.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a setting.
+    pub fn lone_consumer(&self) -> Result<StreamConsumer, KafkaError> {
+        self.config()
+            // librdkafka wants a name although nothing is committed under it.
+            .set("group.id", format!("{}.follower", self.topics.prefix()))
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "latest")
+            .set("fetch.wait.max.ms", "100")
+            .create()
+    }
+}
+
+/// Whether an error says that the cluster is away or changing, which time mends, and not that a
+/// message or a setting is at fault.
+#[must_use]
+pub fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    !matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::MessageSizeTooLarge
+                | Code::InvalidMessage
+                | Code::InvalidRecord
+                | Code::Fatal
+                | Code::TopicAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+        )
+    )
+}

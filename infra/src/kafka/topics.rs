@@ -1,0 +1,96 @@
+//! The topics of an installation.
+
+use pulsetrail_domain::Region;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::{Kafka, METADATA_TIMEOUT};
+
+/// Partitions of the topics that are sharded by monitor.
+const SHARDS: i32 = 12;
+
+/// The names of an installation's topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    prefix: String,
+}
+
+impl Topics {
+    /// Names that begin with `prefix`.
+    #[must_use]
+    pub fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned() }
+    }
+
+    /// What every name begins with; also what keeps the consumer groups of installations apart.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Domain events, in position order, in one partition.
+    #[must_use]
+    pub fn events(&self) -> String {
+        format!("{}.events", self.prefix)
+    }
+
+    /// Checks to be made from a region.
+    #[must_use]
+    pub fn jobs(&self, region: &Region) -> String {
+        format!("{}.jobs.{region}", self.prefix)
+    }
+
+    /// What came of them.
+    #[must_use]
+    pub fn results(&self) -> String {
+        format!("{}.results", self.prefix)
+    }
+
+    /// A copy of the dead letters.
+    #[must_use]
+    pub fn dead_letters(&self) -> String {
+        format!("{}.dead-letters", self.prefix)
+    }
+}
+
+impl Kafka {
+    /// Creates every topic that is not there yet.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or refuses.
+    pub async fn ensure_topics(&self, regions: &[Region]) -> Result<(), KafkaError> {
+        const HOUR_MS: i64 = 3_600_000;
+        let topics = &self.topics;
+        let mut wanted = vec![
+            (topics.events(), 1, 7 * 24 * HOUR_MS),
+            (topics.results(), SHARDS, 24 * HOUR_MS),
+            (topics.dead_letters(), 1, 30 * 24 * HOUR_MS),
+        ];
+        wanted.extend(regions.iter().map(|region| (topics.jobs(region), SHARDS, HOUR_MS)));
+        let wanted: Vec<(String, i32, String)> = wanted
+            .into_iter()
+            .map(|(name, partitions, kept_ms)| (name, partitions, kept_ms.to_string()))
+            .collect();
+        let new: Vec<NewTopic<'_>> = wanted
+            .iter()
+            .map(|(name, partitions, kept_ms)| {
+                // -1: the cluster's own default of replicas.
+                NewTopic::new(name, *partitions, TopicReplication::Fixed(-1))
+                    .set("retention.ms", kept_ms)
+                    .set("message.timestamp.type", "CreateTime")
+            })
+            .collect();
+        let admin: AdminClient<DefaultClientContext> = self.config().create()?;
+        let options = AdminOptions::new()
+            .operation_timeout(Some(METADATA_TIMEOUT))
+            .request_timeout(Some(METADATA_TIMEOUT));
+        for created in admin.create_topics(&new, &options).await? {
+            match created {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((_, code)) => return Err(KafkaError::AdminOp(code)),
+            }
+        }
+        Ok(())
+    }
+}

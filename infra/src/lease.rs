@@ -1,0 +1,147 @@
+//! Of some roles one copy of a cell is active: the one that holds the role's lease.
+//!
+//! A lease is a row with an epoch. Its holder renews it every 500 ms; who finds it expired, by the
+//! database's clock, takes it over with the next epoch. A holder that could not renew in time stops
+//! its work by its own monotonic clock, before another can have taken over.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How often a holder renews.
+const RENEW_EVERY: Duration = Duration::from_millis(500);
+/// How long a lease lasts without being renewed.
+const LASTS: Duration = Duration::from_secs(2);
+/// When a holder that could not renew gives up: before [`LASTS`] is over.
+const GIVE_UP_AFTER: Duration = Duration::from_millis(1_600);
+
+/// A lease that is held.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The role.
+    pub name: String,
+    /// How often the lease has changed hands.
+    pub epoch: i64,
+    /// Cancelled when the lease is lost or the process is told to stop: stop working then.
+    pub lost: CancellationToken,
+}
+
+/// Works under a lease whenever it is to be had, until `shutdown`. `work` is started anew with each
+/// lease, and must return soon after [`Lease::lost`] is cancelled; when it returns by itself, with an
+/// error, it is started again after a second.
+pub async fn work_under_lease<E, F>(
+    pool: &PgPool,
+    name: &str,
+    shutdown: &CancellationToken,
+    mut work: impl FnMut(Lease) -> F,
+) where
+    E: std::fmt::Display,
+    F: Future<Output = Result<(), E>>,
+{
+    let holder = Uuid::new_v4();
+    while !shutdown.is_cancelled() {
+        let asked_at = Instant::now();
+        let Some(epoch) = take(pool, name, holder).await else {
+            pause(RENEW_EVERY, shutdown).await;
+            continue;
+        };
+        tracing::info!(lease.name = name, lease.epoch = epoch, "the lease is held");
+        let lost = shutdown.child_token();
+        let lease = Lease { name: name.to_owned(), epoch, lost: lost.clone() };
+        let renewal = renew(pool, name, holder, epoch, asked_at, &lost);
+        let (worked, ()) = tokio::join!(
+            async {
+                let worked = work(lease).await;
+                lost.cancel();
+                worked
+            },
+            renewal
+        );
+        release(pool, name, holder, epoch).await;
+        if let Err(error) = worked {
+            tracing::warn!(lease.name = name, %error, "the work under the lease failed and starts anew");
+            pause(Duration::from_secs(1), shutdown).await;
+        }
+    }
+}
+
+async fn pause(time: Duration, shutdown: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
+async fn take(pool: &PgPool, name: &str, holder: Uuid) -> Option<i64> {
+    let taken: Result<Option<i64>, sqlx::Error> = sqlx::query_scalar(
+        "insert into leases (name, holder, epoch, expires_at)
+         values ($1, $2, 1, clock_timestamp() + $3)
+         on conflict (name) do update
+            set holder = excluded.holder, epoch = leases.epoch + 1, expires_at = excluded.expires_at
+            where leases.expires_at < clock_timestamp()
+         returning epoch",
+    )
+    .bind(name)
+    .bind(holder)
+    .bind(LASTS)
+    .fetch_optional(pool)
+    .await;
+    taken.unwrap_or_else(|error| {
+        tracing::warn!(lease.name = name, %error, "the lease cannot be asked for");
+        None
+    })
+}
+
+async fn renew(
+    pool: &PgPool,
+    name: &str,
+    holder: Uuid,
+    epoch: i64,
+    asked_at: Instant,
+    lost: &CancellationToken,
+) {
+    let mut safe_until = asked_at + GIVE_UP_AFTER;
+    loop {
+        tokio::select! {
+            () = lost.cancelled() => return,
+            () = tokio::time::sleep(RENEW_EVERY) => {}
+        }
+        let asked_at = Instant::now();
+        let renewal = sqlx::query(
+            "update leases set expires_at = clock_timestamp() + $4
+             where name = $1 and holder = $2 and epoch = $3 and expires_at > clock_timestamp()",
+        )
+        .bind(name)
+        .bind(holder)
+        .bind(epoch)
+        .bind(LASTS)
+        .execute(pool);
+        match tokio::time::timeout_at(safe_until, renewal).await {
+            Ok(Ok(done)) if done.rows_affected() == 1 => safe_until = asked_at + GIVE_UP_AFTER,
+            Ok(Err(error)) if Instant::now() < safe_until => {
+                tracing::warn!(lease.name = name, %error, "the lease could not be renewed yet");
+            }
+            _ => {
+                tracing::warn!(lease.name = name, lease.epoch = epoch, "the lease is lost");
+                lost.cancel();
+                return;
+            }
+        }
+    }
+}
+
+async fn release(pool: &PgPool, name: &str, holder: Uuid, epoch: i64) {
+    let released = sqlx::query(
+        "update leases set expires_at = clock_timestamp() - interval '1 ms'
+         where name = $1 and holder = $2 and epoch = $3",
+    )
+    .bind(name)
+    .bind(holder)
+    .bind(epoch)
+    .execute(pool);
+    // A lease that cannot be given back runs out by itself.
+    let _ = tokio::time::timeout(Duration::from_secs(1), released).await;
+}

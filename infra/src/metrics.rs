@@ -1,0 +1,134 @@
+//! Every metric of the program, with its help text.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+const RELAY_LAG: &str = "pulsetrail_relay_lag_events";
+const RELAY_PUBLISHED: &str = "pulsetrail_relay_published_events_total";
+const RECORDED: &str = "pulsetrail_recorder_results_total";
+const DEAD_LETTERS: &str = "pulsetrail_dead_letters_total";
+const JOBS: &str = "pulsetrail_scheduler_jobs_total";
+const ROSTER: &str = "pulsetrail_scheduler_roster_monitors";
+const JOBS_DROPPED: &str = "pulsetrail_prober_jobs_dropped_total";
+const CHECKS: &str = "pulsetrail_prober_checks_total";
+const CHECK_SECONDS: &str = "pulsetrail_prober_check_seconds";
+const CHECKS_IN_FLIGHT: &str = "pulsetrail_prober_checks_in_flight";
+const EGRESS_BLOCKED: &str = "pulsetrail_egress_blocked_total";
+const PROJECTED: &str = "pulsetrail_projector_position";
+const SUBSCRIBERS: &str = "pulsetrail_live_connections";
+const LIVE_SENT: &str = "pulsetrail_live_messages_total";
+const LIVE_LAGGED: &str = "pulsetrail_live_lagged_total";
+const HTTP_REQUESTS: &str = "pulsetrail_http_requests_total";
+const HTTP_SECONDS: &str = "pulsetrail_http_request_seconds";
+
+/// Installs the recorder of this process; its handle renders `/metrics`.
+///
+/// # Errors
+/// When one was installed before.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let buckets =
+        [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &buckets)?
+        .install_recorder()?;
+    describe_gauge!(RELAY_LAG, Unit::Count, "Events that are stored and not published yet");
+    describe_counter!(RELAY_PUBLISHED, Unit::Count, "Events published to Kafka");
+    describe_counter!(RECORDED, Unit::Count, "Results taken in, by what became of them");
+    describe_counter!(DEAD_LETTERS, Unit::Count, "Messages at fault, by consumer");
+    describe_counter!(JOBS, Unit::Count, "Jobs emitted, by region");
+    describe_gauge!(ROSTER, Unit::Count, "Monitors that are being scheduled");
+    describe_counter!(JOBS_DROPPED, Unit::Count, "Jobs dropped, by reason");
+    describe_counter!(CHECKS, Unit::Count, "Checks made, by outcome");
+    describe_histogram!(CHECK_SECONDS, Unit::Seconds, "How long a check took in all");
+    describe_gauge!(CHECKS_IN_FLIGHT, Unit::Count, "Checks under way");
+    describe_counter!(EGRESS_BLOCKED, Unit::Count, "Addresses that the shield refused, by range");
+    describe_gauge!(PROJECTED, Unit::Count, "The last position that a projection applied");
+    describe_gauge!(SUBSCRIBERS, Unit::Count, "Open connections to the live feed");
+    describe_counter!(LIVE_SENT, Unit::Count, "Messages sent to subscribers");
+    describe_counter!(
+        LIVE_LAGGED,
+        Unit::Count,
+        "Subscribers that were too slow and resynchronised"
+    );
+    describe_counter!(HTTP_REQUESTS, Unit::Count, "Requests answered, by route and status");
+    describe_histogram!(HTTP_SECONDS, Unit::Seconds, "How long a request took, by route");
+    Ok(handle)
+}
+
+/// How many events are stored and not published yet.
+pub fn relay_lag(events: i64) {
+    metrics::gauge!(RELAY_LAG).set(events as f64);
+}
+
+/// Events were published.
+pub fn relay_published(events: usize) {
+    metrics::counter!(RELAY_PUBLISHED).increment(events as u64);
+}
+
+/// Results were taken in; `effect` is `recorded`, `duplicate`, `archived` or `dead_letter`.
+pub fn results_recorded(effect: &'static str, results: usize) {
+    metrics::counter!(RECORDED, "effect" => effect).increment(results as u64);
+}
+
+/// A message was set aside as a dead letter.
+pub fn dead_letter(consumer: &'static str) {
+    metrics::counter!(DEAD_LETTERS, "consumer" => consumer).increment(1);
+}
+
+/// A job was emitted.
+pub fn job_emitted(region: &str) {
+    metrics::counter!(JOBS, "region" => region.to_owned()).increment(1);
+}
+
+/// How many monitors are being scheduled.
+pub fn roster(monitors: usize) {
+    metrics::gauge!(ROSTER).set(monitors as f64);
+}
+
+/// A job was dropped; `reason` is `deadline` or `malformed`.
+pub fn job_dropped(reason: &'static str) {
+    metrics::counter!(JOBS_DROPPED, "reason" => reason).increment(1);
+}
+
+/// A check ended; `outcome` is `up`, `down` or `blocked`.
+pub fn check_made(outcome: &'static str, seconds: f64) {
+    metrics::counter!(CHECKS, "outcome" => outcome).increment(1);
+    metrics::histogram!(CHECK_SECONDS).record(seconds);
+}
+
+/// How many checks are under way.
+pub fn checks_in_flight(checks: usize) {
+    metrics::gauge!(CHECKS_IN_FLIGHT).set(checks as f64);
+}
+
+/// The shield refused an address of `range`, which is a row of its table.
+pub fn egress_blocked(range: String) {
+    metrics::counter!(EGRESS_BLOCKED, "range" => range).increment(1);
+}
+
+/// A projection applied everything up to `position`.
+pub fn projected(projection: &'static str, position: i64) {
+    metrics::gauge!(PROJECTED, "projection" => projection).set(position as f64);
+}
+
+/// How many connections to the live feed are open.
+pub fn live_connections(connections: usize) {
+    metrics::gauge!(SUBSCRIBERS).set(connections as f64);
+}
+
+/// Messages were sent to a subscriber.
+pub fn live_sent(messages: usize) {
+    metrics::counter!(LIVE_SENT).increment(messages as u64);
+}
+
+/// A subscriber was too slow.
+pub fn live_lagged() {
+    metrics::counter!(LIVE_LAGGED).increment(1);
+}
+
+/// A request was answered. `route` is the matched pattern, never the path itself.
+pub fn http_request(route: String, status: u16, seconds: f64) {
+    metrics::counter!(HTTP_REQUESTS, "route" => route.clone(), "status" => status.to_string())
+        .increment(1);
+    metrics::histogram!(HTTP_SECONDS, "route" => route).record(seconds);
+}

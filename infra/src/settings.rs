@@ -1,0 +1,189 @@
+//! Every setting: its name, its default, what it means. The one place that documents them.
+//!
+//! A setting comes from a `PULSETRAIL_*` variable, else from the TOML file that `PULSETRAIL_CONFIG`
+//! names (keys in lower case without the prefix), else from its default. All mistakes are reported
+//! at once, each with its name and source.
+
+mod parse;
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use pulsetrail_domain::Region;
+use url::Url;
+
+use crate::telemetry::LogFormat;
+
+/// One setting's documentation.
+#[derive(Debug)]
+pub struct Setting {
+    /// The key in a TOML file; in the environment in upper case behind `PULSETRAIL_`.
+    pub key: &'static str,
+    /// What holds where it is left out; empty where nothing does.
+    pub default: &'static str,
+    /// Whether its value is a secret, which is never printed.
+    pub secret: bool,
+    /// What it means, its unit and its range.
+    pub help: &'static str,
+}
+
+const fn setting(key: &'static str, default: &'static str, help: &'static str) -> Setting {
+    Setting { key, default, secret: false, help }
+}
+
+const fn secret(key: &'static str, help: &'static str) -> Setting {
+    Setting { key, default: "", secret: true, help }
+}
+
+/// Every setting there is.
+pub const SETTINGS: &[Setting] = &[
+    setting("config", "", "The TOML file to read settings from (environment only)"),
+    setting(
+        "listen",
+        "127.0.0.1:8080",
+        "Where a role serves HTTP: an address and a port; port 0 takes a free one",
+    ),
+    setting("data_dir", ".pulsetrail", "Where `up` keeps its engines, secrets and logs"),
+    secret("database_url", "PostgreSQL 15 or newer; left out, `up` starts a private one"),
+    setting(
+        "kafka_brokers",
+        "",
+        "Kafka brokers, host:port, comma-separated; left out, `up` starts a private one",
+    ),
+    secret(
+        "clickhouse_url",
+        "ClickHouse's HTTP interface, http://user:password@host:8123; left out, `up` starts a private one",
+    ),
+    setting(
+        "clickhouse_database",
+        "pulsetrail",
+        "The ClickHouse database of the projections: a-z, 0-9 and _",
+    ),
+    setting(
+        "topic_prefix",
+        "pulsetrail",
+        "What the names of topics and consumer groups begin with: a-z, 0-9, '-', '_' and '.'",
+    ),
+    setting("regions", "default", "The regions that monitors can be checked from, comma-separated"),
+    setting(
+        "egress_allow",
+        "",
+        "CIDR ranges that the shield lets through although it would refuse them, comma-separated",
+    ),
+    setting(
+        "egress_deny",
+        "",
+        "Addresses (ip:port) of Pulsetrail's own that the shield refuses whatever is allowed, comma-separated; `up` adds its engines and listeners",
+    ),
+    setting(
+        "prober_concurrency",
+        "1000",
+        "Checks that one prober has under way at most, 1 to 100000",
+    ),
+    secret(
+        "jwt_secret",
+        "What access tokens are signed with, at least 32 bytes; `up` makes one and keeps it in the data directory",
+    ),
+    setting(
+        "access_token_seconds",
+        "900",
+        "How long an access token is good for, in seconds, 60 to 86400",
+    ),
+    setting(
+        "registration",
+        "open",
+        "Who may register an account: open, or closed to all after the first",
+    ),
+    setting(
+        "log",
+        "info",
+        "What is logged: a level, or a list such as info,pulsetrail_infra=debug",
+    ),
+    setting("log_format", "text", "How log lines are written: text or json"),
+];
+
+/// The settings of a process.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where HTTP is served.
+    pub listen: SocketAddr,
+    /// Where `up` keeps what it makes.
+    pub data_dir: PathBuf,
+    /// PostgreSQL; none for a private one.
+    pub database_url: Option<String>,
+    /// Kafka; none for a private one.
+    pub kafka_brokers: Option<String>,
+    /// ClickHouse; none for a private one.
+    pub clickhouse_url: Option<Url>,
+    /// The projections' database.
+    pub clickhouse_database: String,
+    /// The prefix of topics and consumer groups.
+    pub topic_prefix: String,
+    /// The installation's regions, at least one.
+    pub regions: Vec<Region>,
+    /// Exceptions from the shield's table.
+    pub egress_allow: Vec<IpNet>,
+    /// Addresses of Pulsetrail's own, refused whatever is allowed.
+    pub egress_deny: Vec<SocketAddr>,
+    /// Checks under way at most.
+    pub prober_concurrency: usize,
+    /// What access tokens are signed with.
+    pub jwt_secret: Option<String>,
+    /// How long an access token is good for.
+    pub access_token_seconds: u32,
+    /// Whether anybody may register an account.
+    pub registration_open: bool,
+    /// What is logged.
+    pub log: String,
+    /// How.
+    pub log_format: LogFormat,
+}
+
+/// Settings that cannot be used: all mistakes, a line each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct SettingsError(pub Vec<String>);
+
+impl Settings {
+    /// Reads the settings of this process.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with every mistake.
+    pub fn load() -> Result<Self, SettingsError> {
+        let environment = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+        Self::from_environment(environment)
+    }
+
+    /// Reads settings from the given variables and the file that they name.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with every mistake.
+    pub fn from_environment(
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsError> {
+        parse::settings(variables)
+    }
+}
+
+/// A table of every setting, for people.
+#[must_use]
+pub fn describe() -> String {
+    SETTINGS.iter().fold(String::new(), |mut text, setting| {
+        let default = match setting.default {
+            "" => "(none)",
+            default => default,
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "PULSETRAIL_{:<22} {:<15} {}",
+            setting.key.to_uppercase(),
+            default,
+            setting.help
+        );
+        text
+    })
+}

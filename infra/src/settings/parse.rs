@@ -1,0 +1,289 @@
+//! From texts to settings, gathering every mistake.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use figment::Figment;
+use figment::providers::{Format, Toml};
+use figment::value::Value;
+
+use super::{SETTINGS, Settings, SettingsError};
+use crate::telemetry::LogFormat;
+
+const PREFIX: &str = "PULSETRAIL_";
+
+pub(super) fn settings(
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Settings, SettingsError> {
+    let mut given = Given::default();
+    let mut environment = BTreeMap::new();
+    for (variable, value) in variables {
+        if let Some(key) = variable.strip_prefix(PREFIX) {
+            environment.insert(key.to_lowercase(), (variable.clone(), value));
+        }
+    }
+    if let Some((_, file)) = environment.get("config") {
+        given.read_file(file);
+    }
+    for (key, (source, value)) in environment {
+        given.add(&key, source, value);
+    }
+    let settings = Settings {
+        listen: given.parsed("listen"),
+        data_dir: given.parsed::<PathBuf>("data_dir"),
+        database_url: given.optional("database_url", |text| {
+            let url = url::Url::parse(text).map_err(|error| error.to_string())?;
+            matches!(url.scheme(), "postgres" | "postgresql")
+                .then(|| text.to_owned())
+                .ok_or_else(|| "must begin with postgres://".to_owned())
+        }),
+        kafka_brokers: given.optional("kafka_brokers", |text| Ok(text.to_owned())),
+        clickhouse_url: given.optional("clickhouse_url", |text| {
+            let url = url::Url::parse(text).map_err(|error| error.to_string())?;
+            matches!(url.scheme(), "http" | "https")
+                .then_some(url)
+                .ok_or_else(|| "must begin with http:// or https://".to_owned())
+        }),
+        clickhouse_database: given.name("clickhouse_database", "_"),
+        topic_prefix: given.name("topic_prefix", "-_."),
+        regions: given.list("regions"),
+        egress_allow: given.list("egress_allow"),
+        egress_deny: given.list("egress_deny"),
+        prober_concurrency: given.within("prober_concurrency", 1, 100_000),
+        jwt_secret: given.optional("jwt_secret", |text| {
+            (text.len() >= 32)
+                .then(|| text.to_owned())
+                .ok_or_else(|| "must have at least 32 bytes".to_owned())
+        }),
+        access_token_seconds: given.within("access_token_seconds", 60, 86_400),
+        registration_open: given.choice("registration", &[("open", true), ("closed", false)]),
+        log: given.parsed::<String>("log"),
+        log_format: given
+            .choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+    };
+    if settings.regions.is_empty() {
+        given.fault("regions", "must name at least one");
+    }
+    if given.faults.is_empty() { Ok(settings) } else { Err(SettingsError(given.faults)) }
+}
+
+/// What was given, and what is wrong with it.
+#[derive(Default)]
+struct Given {
+    /// By key: where it comes from, and its text.
+    values: BTreeMap<String, (String, String)>,
+    faults: Vec<String>,
+}
+
+impl Given {
+    fn read_file(&mut self, file: &str) {
+        let read: Result<BTreeMap<String, Value>, _> =
+            Figment::from(Toml::file_exact(file)).extract();
+        match read {
+            Ok(values) => {
+                for (key, value) in values {
+                    let text = match &value {
+                        Value::Array(_, items) => {
+                            items.iter().filter_map(as_text).collect::<Vec<_>>().join(",")
+                        }
+                        other => as_text(other).unwrap_or_default(),
+                    };
+                    self.add(&key, format!("{key} in {file}"), text);
+                }
+            }
+            Err(error) => self.faults.push(format!("{PREFIX}CONFIG: {file}: {error}")),
+        }
+    }
+
+    fn add(&mut self, key: &str, source: String, value: String) {
+        if SETTINGS.iter().any(|setting| setting.key == key) {
+            self.values.insert(key.to_owned(), (source, value));
+        } else {
+            self.faults.push(format!("{source}: there is no such setting"));
+        }
+    }
+
+    /// What is in force for a key: where it comes from, and its text.
+    fn get(&self, key: &str) -> (String, String) {
+        let variable = || format!("{PREFIX}{}", key.to_uppercase());
+        let default = || {
+            SETTINGS.iter().find(|setting| setting.key == key).map_or("", |setting| setting.default)
+        };
+        self.values.get(key).cloned().unwrap_or_else(|| (variable(), default().to_owned()))
+    }
+
+    fn fault(&mut self, key: &str, what: impl Display) {
+        let (source, value) = self.get(key);
+        let secret = SETTINGS.iter().any(|setting| setting.key == key && setting.secret);
+        self.faults.push(if secret {
+            format!("{source}: {what}")
+        } else {
+            format!("{source}: {what} (it is {value:?})")
+        });
+    }
+
+    fn optional<T>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let (_, text) = self.get(key);
+        if text.is_empty() {
+            return None;
+        }
+        parse(&text).map_err(|fault| self.fault(key, fault)).ok()
+    }
+
+    fn parsed<T: FromStr + Fallback>(&mut self, key: &str) -> T
+    where
+        T::Err: Display,
+    {
+        let (_, text) = self.get(key);
+        text.parse().unwrap_or_else(|fault| {
+            self.fault(key, fault);
+            T::fallback()
+        })
+    }
+
+    fn list<T: FromStr>(&mut self, key: &str) -> Vec<T>
+    where
+        T::Err: Display,
+    {
+        let (_, text) = self.get(key);
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        items
+            .filter_map(|item| match item.parse() {
+                Ok(item) => Some(item),
+                Err(fault) => {
+                    self.fault(key, fault);
+                    None
+                }
+            })
+            .collect()
+    }
+
+    fn within<T: FromStr + PartialOrd + Display + Copy>(
+        &mut self,
+        key: &str,
+        low: T,
+        high: T,
+    ) -> T {
+        let (_, text) = self.get(key);
+        match text.parse() {
+            Ok(value) if low <= value && value <= high => value,
+            _ => {
+                self.fault(key, format!("must be a number from {low} to {high}"));
+                low
+            }
+        }
+    }
+
+    fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> T {
+        let (_, text) = self.get(key);
+        let chosen = choices.iter().find(|(name, _)| *name == text);
+        if chosen.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            self.fault(key, format!("must be {}", names.join(" or ")));
+        }
+        // `choices` is never empty: the fault above ends the start in any case.
+        chosen.unwrap_or(&choices[0]).1
+    }
+
+    fn name(&mut self, key: &str, also: &str) -> String {
+        let (_, text) = self.get(key);
+        let allowed =
+            |byte: char| byte.is_ascii_lowercase() || byte.is_ascii_digit() || also.contains(byte);
+        if !(1..=100).contains(&text.len()) || !text.chars().all(allowed) {
+            self.fault(key, format!("must be 1 to 100 of a-z, 0-9 and any of {also:?}"));
+        }
+        text
+    }
+}
+
+/// A value to go on with after a fault, so that the other faults are found too.
+trait Fallback {
+    fn fallback() -> Self;
+}
+
+impl Fallback for std::net::SocketAddr {
+    fn fallback() -> Self {
+        Self::from(([127, 0, 0, 1], 0))
+    }
+}
+
+impl Fallback for PathBuf {
+    fn fallback() -> Self {
+        Self::new()
+    }
+}
+
+impl Fallback for String {
+    fn fallback() -> Self {
+        Self::new()
+    }
+}
+
+fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(_, text) => Some(text.clone()),
+        Value::Bool(_, flag) => Some(flag.to_string()),
+        Value::Num(_, number) => number
+            .to_i128()
+            .map(|n| n.to_string())
+            .or_else(|| number.to_f64().map(|n| n.to_string())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        settings(variables.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn nothing_set_is_the_defaults() {
+        let settings = load(&[("PATH", "/bin")]).unwrap();
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.regions.len(), 1);
+        assert!(settings.database_url.is_none() && settings.egress_allow.is_empty());
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once_and_no_secret_is_printed() {
+        let error = load(&[
+            ("PULSETRAIL_LISTEN", "nowhere"),
+            ("PULSETRAIL_REGIONS", "eu,US"),
+            ("PULSETRAIL_EGRESS_ALLOW", "10.0.0.0/99"),
+            ("PULSETRAIL_JWT_SECRET", "hunter2"),
+            ("PULSETRAIL_LISTNE", "127.0.0.1:1"),
+            ("PULSETRAIL_LOG_FORMAT", "xml"),
+        ])
+        .unwrap_err();
+        let text = error.to_string();
+        for name in ["LISTEN", "REGIONS", "EGRESS_ALLOW", "JWT_SECRET", "LISTNE", "LOG_FORMAT"] {
+            assert!(text.contains(&format!("PULSETRAIL_{name}:")), "{name} in {text}");
+        }
+        assert_eq!(error.0.len(), 6, "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_variable_wins_over_the_file() {
+        let file = std::env::temp_dir().join(format!("pulsetrail-{}.toml", std::process::id()));
+        std::fs::write(&file, "listen = \"127.0.0.1:1\"\nregions = [\"eu\", \"us\"]\n").unwrap();
+        let path = file.to_str().unwrap();
+        let settings =
+            load(&[("PULSETRAIL_CONFIG", path), ("PULSETRAIL_LISTEN", "127.0.0.1:2")]).unwrap();
+        std::fs::write(&file, "lisen = \"127.0.0.1:1\"\n").unwrap();
+        let unknown = load(&[("PULSETRAIL_CONFIG", path)]).unwrap_err().to_string();
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(settings.listen.port(), 2);
+        assert_eq!(settings.regions.len(), 2);
+        assert!(unknown.contains("lisen in"), "{unknown}");
+    }
+}

@@ -1,0 +1,89 @@
+//! The event store: one table in Postgres, one order.
+
+mod append;
+mod checkpoint;
+mod event;
+mod monitor_view;
+mod monitors;
+mod read;
+mod snapshot;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+pub use append::{Append, AppendOutcome, Guard, NewEvent, append_batch};
+pub use checkpoint::{load_checkpoint, save_checkpoint};
+pub use event::{DecodeError, Event};
+pub use monitor_view::MonitorViewWriter;
+pub use monitors::{MonitorCommands, MonitorFailure};
+pub use read::{EventWithMetadata, head, read_after, read_aggregate};
+pub use snapshot::{Snapshot, load_snapshots, save_snapshots};
+
+/// The lock under which positions are assigned; the schema's trigger takes the same one.
+pub const APPEND_LOCK: i64 = 7_013_846_129;
+
+/// The channel that every append notifies.
+pub const EVENTS_CHANNEL: &str = "pulsetrail_events";
+
+/// The store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Postgres refused or is away: try again later. Nothing was changed.
+    #[error("the event store does not answer: {0}")]
+    Database(#[from] sqlx::Error),
+    /// An event in the store cannot be read by this version: an operator must look.
+    #[error("the event at position {position} cannot be read: {source}")]
+    Unreadable {
+        /// Where it is.
+        position: i64,
+        /// Why.
+        source: DecodeError,
+    },
+    /// A schema that this version does not know, or that cannot be applied.
+    #[error("the database's schema does not fit this version: {0}")]
+    Schema(#[from] sqlx::migrate::MigrateError),
+}
+
+/// The connections of a process to a cell's Postgres.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// For reading.
+    pub read: PgPool,
+    /// For appending: a writer that hangs while it holds the lock is ended by the server.
+    pub write: PgPool,
+}
+
+impl Store {
+    /// Connects, with at most `connections` connections for each of the two purposes.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the URL is not one or the server does not answer in 10 s.
+    pub async fn connect(database_url: &str, connections: u32) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(database_url)?.application_name("pulsetrail");
+        let appending = options.clone().options([
+            ("idle_in_transaction_session_timeout", "1s"),
+            ("statement_timeout", "10s"),
+            ("lock_timeout", "3s"),
+        ]);
+        let pool = |options| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_secs(10))
+                .connect_with(options)
+        };
+        let (read, write) = tokio::try_join!(pool(options), pool(appending))?;
+        Ok(Self { read, write })
+    }
+
+    /// Applies every part of the schema that is not there yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Schema`] when the database was written by a newer version.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        // Not on the appending connections: an index on a large table takes longer than their limit.
+        Ok(sqlx::migrate!("../schemas/postgres").run(&self.read).await?)
+    }
+}

@@ -1,0 +1,135 @@
+//! The configuration half of the monitors' read model.
+
+use async_trait::async_trait;
+use cqrs_es::{EventEnvelope, Query};
+use pulsetrail_domain::monitor::{Monitor, MonitorConfig, MonitorEvent};
+use pulsetrail_domain::{MonitorId, OrganizationId};
+use sqlx::PgPool;
+use sqlx::types::Json;
+
+use super::{Event, StoreError};
+
+/// Writes `monitor_view`: right after a command's commit, so that the caller reads its own write, and
+/// again from the log, so that nothing is lost when the process dies in between.
+#[derive(Clone, Debug)]
+pub struct MonitorViewWriter {
+    pool: PgPool,
+}
+
+impl MonitorViewWriter {
+    /// A writer over the given connections.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Applies an event of the log, whatever its aggregate.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] when the event cannot be read, [`StoreError::Database`] otherwise.
+    pub async fn apply(&self, event: &Event) -> Result<(), StoreError> {
+        let (Monitor::AGGREGATE, Some(monitor_id)) =
+            (event.aggregate_type.as_str(), event.monitor_id())
+        else {
+            return Ok(());
+        };
+        let decoded = event
+            .monitor_event()
+            .map_err(|source| StoreError::Unreadable { position: event.position.0, source })?;
+        self.write(monitor_id, event.sequence, &decoded).await
+    }
+
+    async fn write(
+        &self,
+        monitor_id: MonitorId,
+        version: i64,
+        event: &MonitorEvent,
+    ) -> Result<(), StoreError> {
+        match event {
+            MonitorEvent::MonitorRegistered { organization_id, config, .. } => {
+                self.register(monitor_id, *organization_id, version, config).await
+            }
+            MonitorEvent::MonitorReconfigured { config } => {
+                self.update(monitor_id, version, Some(config), None, None).await
+            }
+            MonitorEvent::MonitorPaused {} => {
+                self.update(monitor_id, version, None, Some(true), None).await
+            }
+            MonitorEvent::MonitorResumed {} => {
+                self.update(monitor_id, version, None, Some(false), None).await
+            }
+            MonitorEvent::MonitorArchived {} => {
+                self.update(monitor_id, version, None, None, Some(true)).await
+            }
+        }
+    }
+
+    async fn register(
+        &self,
+        monitor_id: MonitorId,
+        organization_id: OrganizationId,
+        version: i64,
+        config: &MonitorConfig,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "insert into monitor_view (monitor_id, organization_id, version, name, config, paused,
+                                       archived, registered_at, changed_at)
+             select $1, $2, $3, $4, $5, false, false, recorded_at, recorded_at from events
+             where aggregate_type = 'monitor' and aggregate_id = $1::text and sequence = $3
+             on conflict (monitor_id) do nothing",
+        )
+        .bind(monitor_id.0)
+        .bind(organization_id.0)
+        .bind(version)
+        .bind(&config.name)
+        .bind(Json(config))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Applies the next version to the one before it. An event that comes before its predecessor
+    /// changes nothing: the log brings both again, in order.
+    async fn update(
+        &self,
+        monitor_id: MonitorId,
+        version: i64,
+        config: Option<&MonitorConfig>,
+        paused: Option<bool>,
+        archived: Option<bool>,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "update monitor_view
+             set version = $2, name = coalesce($3, name), config = coalesce($4, config),
+                 paused = coalesce($5, paused), archived = coalesce($6, archived),
+                 changed_at = event.recorded_at
+             from events as event
+             where monitor_id = $1 and version = $2 - 1 and event.aggregate_type = 'monitor'
+               and event.aggregate_id = $1::text and event.sequence = $2",
+        )
+        .bind(monitor_id.0)
+        .bind(version)
+        .bind(config.map(|config| &config.name))
+        .bind(config.map(Json))
+        .bind(paused)
+        .bind(archived)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Query<Monitor> for MonitorViewWriter {
+    async fn dispatch(&self, aggregate_id: &str, events: &[EventEnvelope<Monitor>]) {
+        let Ok(monitor_id) = aggregate_id.parse::<MonitorId>() else { return };
+        for envelope in events {
+            let version = i64::try_from(envelope.sequence).unwrap_or(i64::MAX);
+            let written = self.write(monitor_id, version, &envelope.payload).await;
+            if let Err(error) = written {
+                // The log brings the event again.
+                tracing::warn!(monitor.id = %monitor_id, %error, "the view of a monitor is late");
+            }
+        }
+    }
+}
