@@ -97,7 +97,8 @@ impl DataDir {
             .filter_map(|line| line.split_once('='))
             .filter_map(|(name, port)| Some((name, port.parse().ok()?)))
             .collect();
-        let remembered = ports.iter().find(|(remembered, _)| *remembered == name).map(|(_, port)| *port);
+        let remembered =
+            ports.iter().find(|(remembered, _)| *remembered == name).map(|(_, port)| *port);
         if let Some(port) = remembered.filter(|port| is_free(*port)) {
             return Ok(port);
         }
@@ -106,7 +107,12 @@ impl DataDir {
             .find(|port| ports.iter().all(|(_, other)| other != port) && is_free(*port))
             .ok_or_else(|| at(&path)(io::Error::from(io::ErrorKind::AddrInUse)))?;
         if let Some(taken) = remembered {
-            tracing::warn!(port.name = name, port.taken = taken, port.chosen = port, "a remembered port is taken by another program");
+            tracing::warn!(
+                port.name = name,
+                port.taken = taken,
+                port.chosen = port,
+                "a remembered port is taken by another program"
+            );
         }
         ports.retain(|(other, _)| *other != name);
         ports.push((name, port));
@@ -126,7 +132,8 @@ pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> EngineError {
 pub(super) fn replace(path: &Path, text: &str) -> Result<(), EngineError> {
     let new = path.with_extension("new");
     let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, path)
@@ -158,11 +165,14 @@ fn lock(directory: &Path) -> Result<File, EngineError> {
             let mut holder = String::new();
             file.read_to_string(&mut holder).ok();
             let holder = if holder.trim().is_empty() { "?" } else { holder.trim() };
-            return Err(EngineError::Locked { path: directory.to_owned(), holder: holder.to_owned() });
+            return Err(EngineError::Locked {
+                path: directory.to_owned(),
+                holder: holder.to_owned(),
+            });
         }
         Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
     }
-    let write = || {
+    let mut write = || {
         file.set_len(0)?;
         file.rewind()?;
         writeln!(file, "{}", std::process::id())
@@ -175,9 +185,15 @@ fn check_format(path: &Path) -> Result<(), EngineError> {
     match fs::read_to_string(path) {
         Ok(text) => match text.trim().parse::<u32>() {
             Ok(found) if found <= FORMAT => Ok(()),
-            _ => Err(EngineError::NewerVersion { path: path.to_owned(), found: text.trim().to_owned(), known: FORMAT }),
+            _ => Err(EngineError::NewerVersion {
+                path: path.to_owned(),
+                found: text.trim().to_owned(),
+                known: FORMAT,
+            }),
         },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => replace(path, &format!("{FORMAT}\n")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            replace(path, &format!("{FORMAT}\n"))
+        }
         Err(error) => Err(at(path)(error)),
     }
 }

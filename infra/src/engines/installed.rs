@@ -9,6 +9,9 @@ use super::{Engine, EngineError, EngineSettings};
 const KAFKA_POM: &str = include_str!("../../engines/kafka/pom.xml");
 const CHDB_PACKAGE: &str = include_str!("../../engines/chdb/package.json");
 
+/// Where the npm package puts the library.
+const LIBCHDB: &str = "node_modules/@chdb/lib-linux-x64-gnu/libchdb.so";
+
 /// The folder of the installed Kafka.
 pub(super) fn kafka(settings: &EngineSettings) -> Result<PathBuf, EngineError> {
     installed(settings, Engine::Kafka, "kafka", between(KAFKA_POM, "<kafka.version>", "</"), "lib")
@@ -17,7 +20,7 @@ pub(super) fn kafka(settings: &EngineSettings) -> Result<PathBuf, EngineError> {
 /// The installed `libchdb.so`.
 pub(super) fn chdb_library(settings: &EngineSettings) -> Result<PathBuf, EngineError> {
     let version = between(CHDB_PACKAGE, "\"version\": \"", "\"");
-    Ok(installed(settings, Engine::ClickHouse, "chdb", version, "libchdb.so")?.join("libchdb.so"))
+    Ok(installed(settings, Engine::ClickHouse, "chdb", version, LIBCHDB)?.join(LIBCHDB))
 }
 
 fn installed(
@@ -31,9 +34,10 @@ fn installed(
     let folder = engines_dir.map(|folder| folder.join(format!("{name}-{version}")));
     match folder {
         Some(folder) if folder.join(needed).exists() => Ok(folder),
-        Some(folder) => {
-            Err(EngineError::NotInstalled { engine, missing: format!("{} is missing", folder.join(needed).display()) })
-        }
+        Some(folder) => Err(EngineError::NotInstalled {
+            engine,
+            missing: format!("{} is missing", folder.join(needed).display()),
+        }),
         None => Err(EngineError::NotInstalled { engine, missing: "HOME is not set".to_owned() }),
     }
 }
@@ -45,7 +49,9 @@ fn default_dir() -> Option<PathBuf> {
 }
 
 fn between(text: &'static str, before: &str, after: &str) -> &'static str {
-    text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).map_or("unknown", |(found, _)| found)
+    text.split_once(before)
+        .and_then(|(_, rest)| rest.split_once(after))
+        .map_or("unknown", |(found, _)| found)
 }
 
 #[cfg(test)]

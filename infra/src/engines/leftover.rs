@@ -11,7 +11,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits until no process of this program works in this folder. Every engine runs with its folder as
 /// working directory, so that this finds orphaned children of a killed engine too.
-pub(super) async fn wait_gone(engine: Engine, program: &str, folder: &Path) -> Result<(), EngineError> {
+pub(super) async fn wait_gone(
+    engine: Engine,
+    program: &str,
+    folder: &Path,
+) -> Result<(), EngineError> {
     let deadline = Instant::now() + PATIENCE;
     while let Some(pid) = find(program, folder) {
         if Instant::now() > deadline {
@@ -27,6 +31,7 @@ fn find(program: &str, folder: &Path) -> Option<u32> {
         let pid = entry.file_name().to_str()?.parse().ok()?;
         let directory = fs::read_link(entry.path().join("cwd")).ok()?;
         let executable = fs::read_link(entry.path().join("exe")).ok()?;
-        (directory == folder && executable.file_name()?.to_str()?.starts_with(program)).then_some(pid)
+        (directory == folder && executable.file_name()?.to_str()?.starts_with(program))
+            .then_some(pid)
     })
 }

@@ -19,7 +19,6 @@ use std::path::Path;
 
 pub use data_dir::DataDir;
 pub use error::EngineError;
-pub use probe::clickhouse_client;
 pub use settings::{Engine, EngineSettings, EngineUrls, Progress};
 
 use supervisor::Child;
@@ -60,9 +59,24 @@ pub async fn start(
 ) -> Result<Engines, EngineError> {
     let data_dir = DataDir::open(data_dir)?;
     let (postgres, kafka, clickhouse) = tokio::join!(
-        Box::pin(timed(&progress, Engine::Postgres, &settings.database_url, postgres::start(settings, &data_dir))),
-        Box::pin(timed(&progress, Engine::Kafka, &settings.kafka_brokers, kafka::start(settings, &data_dir))),
-        Box::pin(timed(&progress, Engine::ClickHouse, &settings.clickhouse_url, clickhouse::start(settings, &data_dir))),
+        Box::pin(timed(
+            &progress,
+            Engine::Postgres,
+            &settings.database_url,
+            postgres::start(settings, &data_dir)
+        )),
+        Box::pin(timed(
+            &progress,
+            Engine::Kafka,
+            &settings.kafka_brokers,
+            kafka::start(settings, &data_dir)
+        )),
+        Box::pin(timed(
+            &progress,
+            Engine::ClickHouse,
+            &settings.clickhouse_url,
+            clickhouse::start(settings, &data_dir)
+        )),
     );
     let mut urls = Vec::new();
     let mut private = Vec::new();

@@ -28,7 +28,13 @@ pub(super) fn user(name: &str) -> io::Result<Option<User>> {
     let mut entry: libc::passwd = unsafe { mem::zeroed() };
     // SAFETY: every pointer is to a live value, and the length is the buffer's own.
     let code = unsafe {
-        libc::getpwnam_r(name.as_ptr(), &raw mut entry, buffer.as_mut_ptr().cast(), buffer.len(), &raw mut found)
+        libc::getpwnam_r(
+            name.as_ptr(),
+            &raw mut entry,
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            &raw mut found,
+        )
     };
     match (code, found.is_null()) {
         (0, false) => Ok(Some(User { uid: entry.pw_uid, gid: entry.pw_gid })),
@@ -50,5 +56,6 @@ pub(super) fn find_program(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
 /// Whether a file is there and executable by someone.
 pub(super) fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    path.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }

@@ -49,7 +49,7 @@ pub struct EngineUrls {
     pub database_url: String,
     /// Comma-separated `host:port`.
     pub kafka_brokers: String,
-    /// `http://user:password@host:port`; [`super::clickhouse_client`] takes it apart.
+    /// `http://user:password@host:port`; [`crate::clickhouse::client`] takes it apart.
     pub clickhouse_url: String,
 }
 
@@ -67,7 +67,8 @@ impl fmt::Debug for EngineUrls {
 /// The `host:port` of a URL, which may be shown; what is no URL is not shown at all.
 pub(super) fn address_of(url: &str) -> String {
     let Ok(url) = url::Url::parse(url) else { return "(not a URL)".to_owned() };
-    let port = url.port_or_known_default().or((url.scheme().starts_with("postgres")).then_some(5432));
+    let port =
+        url.port_or_known_default().or((url.scheme().starts_with("postgres")).then_some(5432));
     match (url.host_str(), port) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
         (Some(host), None) => host.to_owned(),

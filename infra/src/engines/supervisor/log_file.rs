@@ -25,7 +25,13 @@ pub fn last_line(path: &Path) -> String {
         let mut tail = Vec::new();
         file.read_to_end(&mut tail)?;
         let tail = String::from_utf8_lossy(&tail).into_owned();
-        Ok(tail.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("(empty)").trim().to_owned())
+        Ok(tail
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or("(empty)")
+            .trim()
+            .to_owned())
     };
     let line = read().unwrap_or_else(|error| error.to_string());
     line.chars().take(300).collect()

@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 
-use super::spec::{ChildSpec, Signal};
 use super::log_file;
+use super::spec::{ChildSpec, Signal};
 
 /// Starts a child from the calling thread, which must outlive it.
 pub(super) fn spawn(spec: &ChildSpec) -> io::Result<Child> {
@@ -29,7 +29,13 @@ fn command(spec: &ChildSpec) -> Command {
     if !spec.inherit_env {
         command.env_clear();
     }
-    command.args(&spec.args).envs(spec.env.iter().map(|(name, value)| (name, value))).process_group(0);
+    command
+        .args(&spec.args)
+        .envs(spec.env.iter().map(|(name, value)| (name, value)))
+        .process_group(0);
+    if let Some(shown_as) = &spec.shown_as {
+        command.arg0(shown_as);
+    }
     if let Some(directory) = &spec.current_dir {
         command.current_dir(directory);
     }

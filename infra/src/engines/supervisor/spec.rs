@@ -49,6 +49,8 @@ pub struct ChildSpec {
     pub name: String,
     /// The program, found in `PATH` when it has no slash.
     pub program: OsString,
+    /// What lists of processes show as its program.
+    pub shown_as: Option<OsString>,
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Variables set on top of the environment.
@@ -76,10 +78,15 @@ pub struct ChildSpec {
 impl ChildSpec {
     /// A child with this process's environment and user that is restarted, stopped by SIGTERM within
     /// 10 s, and killed when this process dies.
-    pub fn new(name: impl Into<String>, program: impl Into<OsString>, log: impl Into<PathBuf>) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        program: impl Into<OsString>,
+        log: impl Into<PathBuf>,
+    ) -> Self {
         Self {
             name: name.into(),
             program: program.into(),
+            shown_as: None,
             args: Vec::new(),
             env: Vec::new(),
             inherit_env: true,
@@ -92,6 +99,12 @@ impl ChildSpec {
             stop_signal: Signal::Terminate,
             stop_timeout: Duration::from_secs(10),
         }
+    }
+
+    /// A child that runs this very program, also when its file was replaced since.
+    pub fn of_this_program(name: impl Into<String>, log: impl Into<PathBuf>) -> Self {
+        let shown_as = std::env::args_os().next();
+        Self { shown_as, ..Self::new(name, "/proc/self/exe", log) }
     }
 
     /// Adds arguments.
