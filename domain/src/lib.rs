@@ -4,6 +4,7 @@
 //! command, so that every decision can be repeated from the log alone.
 
 pub mod check;
+pub mod egress;
 pub mod health;
 mod ids;
 pub mod monitor;

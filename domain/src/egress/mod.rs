@@ -1,0 +1,14 @@
+//! Which addresses may be dialled on a user's behalf: the table of ranges, and the judgement.
+//!
+//! This is the pure half of the shield. Commands judge with it what a registered URL says outright;
+//! the prober judges with it every address that a name leads to, right before it dials.
+
+mod embedded;
+mod judge;
+mod ranges;
+#[cfg(test)]
+mod tests;
+
+pub use embedded::{Embedding, embedded_ipv4};
+pub use judge::{EgressPolicy, OWN_RANGE, Ruling, Verdict};
+pub use ranges::{RANGES, Range, most_specific};
