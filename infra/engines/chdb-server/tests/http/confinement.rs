@@ -1,0 +1,53 @@
+//! What a client with the password still cannot do.
+
+use super::server::{ask, database};
+
+#[tokio::test]
+async fn local_files_and_the_network_are_out_of_reach() {
+    let (_, database) = database().await;
+    let in_database = [("database", database.as_str())];
+    for query in [
+        "SELECT * FROM file('/etc/hostname', 'LineAsString')",
+        "INSERT INTO FUNCTION file('/tmp/written', 'CSV', 'a UInt8') VALUES (1)",
+        "SELECT file('/etc/hostname')",
+        "SELECT * FROM url('http://127.0.0.1:1/', 'CSV', 'a String')",
+        "SELECT * FROM remote('127.0.0.1:1', system.one)",
+        "SELECT * FROM s3('http://127.0.0.1:1/a.csv')",
+        "SELECT * FROM sqlite('/tmp/x', 't')",
+        "SELECT * FROM default.`/etc/hostname`",
+        "SELECT * FROM default.{t: Identifier}",
+        "SELECT 1 INTO OUTFILE '/tmp/written'",
+        "INSERT INTO t FROM INFILE '/etc/hostname' FORMAT CSV",
+        "CREATE TABLE f (a String) ENGINE = File(CSV, '/etc/hostname')",
+        "CREATE TABLE f (a String) ENGINE = URL('http://127.0.0.1:1/', 'CSV')",
+        "CREATE DATABASE f ENGINE = Filesystem('/')",
+        "CREATE DATABASE f ENGINE = SQLite('/tmp/x')",
+        "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(EXECUTABLE(COMMAND 'id' FORMAT CSV)) LAYOUT(FLAT()) LIFETIME(0)",
+        "BACKUP DATABASE default TO File('/tmp/written')",
+        "SYSTEM SHUTDOWN",
+    ] {
+        let parameters = [in_database[0], ("param_t", "/etc/hostname")];
+        let (status, text) = ask(query, &parameters).await;
+        assert_eq!(status, 403, "{query}: {text}");
+    }
+    let default = ask("SELECT * FROM '/etc/hostname'", &[]).await;
+    assert_eq!(default.0, 403, "{default:?}");
+}
+
+#[tokio::test]
+async fn a_materialized_view_is_filled_and_a_database_dropped() {
+    let (client, database) = database().await;
+    for query in [
+        "CREATE TABLE a (x UInt64) ENGINE = MergeTree ORDER BY x",
+        "CREATE TABLE b (n AggregateFunction(sum, UInt64)) ENGINE = AggregatingMergeTree ORDER BY tuple()",
+        "CREATE MATERIALIZED VIEW v TO b AS SELECT sumState(x) AS n FROM a",
+        "INSERT INTO a SELECT number FROM numbers(10)",
+        "ALTER TABLE a ADD COLUMN y DateTime DEFAULT now(), MODIFY TTL y + INTERVAL 1 DAY",
+        "OPTIMIZE TABLE a FINAL",
+    ] {
+        client.query(query).execute().await.unwrap();
+    }
+    let sum = client.query("SELECT sumMerge(n) FROM b").fetch_one::<u64>().await.unwrap();
+    assert_eq!(sum, 45);
+    client.query(&format!("DROP DATABASE {database} SYNC")).execute().await.unwrap();
+}
