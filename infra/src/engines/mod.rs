@@ -142,6 +142,11 @@ impl Engines {
         self.private.iter().map(|engine| (engine.engine, &engine.child))
     }
 
+    /// The supervised child of one engine, unless it is external.
+    pub fn child(&self, engine: Engine) -> Option<&Child> {
+        self.private.iter().find(|private| private.engine == engine).map(|private| &private.child)
+    }
+
     /// The data directory, locked for as long as this value lives.
     pub fn data_dir(&self) -> &DataDir {
         &self.data_dir

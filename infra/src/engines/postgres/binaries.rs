@@ -46,13 +46,13 @@ fn candidates() -> Vec<(u32, PathBuf)> {
     if let Ok(said) = Command::new("pg_config").arg("--bindir").output() {
         folders.push(PathBuf::from(String::from_utf8_lossy(&said.stdout).trim()));
     }
-    for base in ["/usr/lib/postgresql", "/usr/local/opt", "/opt/homebrew/opt"] {
-        let versions = fs::read_dir(base).into_iter().flatten().flatten();
-        folders.extend(versions.map(|version| version.path().join("bin")));
-    }
-    folders.extend(fs::read_dir("/usr").into_iter().flatten().flatten().filter_map(|entry| {
-        entry.file_name().to_str()?.starts_with("pgsql-").then(|| entry.path().join("bin"))
-    }));
+    // Debian and its kin; Fedora and its kin.
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    folders.extend(versions.map(|version| version.path().join("bin")));
+    let packages = fs::read_dir("/usr").into_iter().flatten().flatten();
+    let packages =
+        packages.filter(|entry| entry.file_name().to_string_lossy().starts_with("pgsql-"));
+    folders.extend(packages.map(|package| package.path().join("bin")));
     folders.sort();
     folders.dedup();
     folders.retain(|folder| {
