@@ -1,6 +1,7 @@
 //! ClickHouse: a client and the projections' schema.
 
 use clickhouse::Client;
+use clickhouse::sql::Identifier;
 use url::Url;
 
 /// ClickHouse refused, or is away.
@@ -24,18 +25,32 @@ pub fn client(url: &Url, database: &str) -> Client {
 }
 
 /// The parts of the schema, oldest first. A part that was released is never changed.
-const SCHEMA: &[&str] = &[include_str!("../../schemas/clickhouse/0001_checks.sql")];
+const SCHEMA: &[&str] = &[
+    include_str!("../../schemas/clickhouse/0001_checks.sql"),
+    include_str!("../../schemas/clickhouse/0002_transitions.sql"),
+    include_str!("../../schemas/clickhouse/0003_projected.sql"),
+];
 
 /// Makes the database and applies every part of the schema that is not there yet.
 ///
 /// # Errors
 /// When ClickHouse refuses or is away.
 pub async fn migrate(url: &Url, database: &str) -> Result<(), ClickHouseError> {
-    client(url, "default")
-        .query(&format!("create database if not exists {database}"))
+    prepare(&client(url, database)).await
+}
+
+/// As [`migrate`], for the database of `client`.
+///
+/// # Errors
+/// When ClickHouse refuses or is away.
+pub async fn prepare(client: &Client) -> Result<(), ClickHouseError> {
+    client
+        .clone()
+        .with_database("default")
+        .query("create database if not exists ?")
+        .bind(Identifier(client.database().unwrap_or("default")))
         .execute()
         .await?;
-    let client = client(url, database);
     client
         .query(
             "create table if not exists schema_parts (part UInt32, applied_at DateTime64(3) \

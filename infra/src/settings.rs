@@ -42,8 +42,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("config", "", "The TOML file to read settings from (environment only)"),
     setting(
         "listen",
-        "127.0.0.1:8080",
-        "Where a role serves HTTP: an address and a port; port 0 takes a free one",
+        "",
+        "Where HTTP is served: an address and a port, port 0 for a free one; left out, 127.0.0.1:8080 for `up` and `server`, a free port of 127.0.0.1 for the other roles",
     ),
     setting("data_dir", ".pulsetrail", "Where `up` keeps its engines, secrets and logs"),
     secret("database_url", "PostgreSQL 15 or newer; left out, `up` starts a private one"),
@@ -107,8 +107,8 @@ pub const SETTINGS: &[Setting] = &[
 /// The settings of a process.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where HTTP is served.
-    pub listen: SocketAddr,
+    /// Where HTTP is served, if that was set.
+    pub listen: Option<SocketAddr>,
     /// Where `up` keeps what it makes.
     pub data_dir: PathBuf,
     /// PostgreSQL; none for a private one.

@@ -31,7 +31,9 @@ pub(super) fn settings(
         given.add(&key, source, value);
     }
     let settings = Settings {
-        listen: given.parsed("listen"),
+        listen: given.optional("listen", |text| {
+            text.parse().map_err(|_| "must be an address and a port".to_owned())
+        }),
         data_dir: given.parsed::<PathBuf>("data_dir"),
         database_url: given.optional("database_url", |text| {
             let url = url::Url::parse(text).map_err(|error| error.to_string())?;
@@ -207,12 +209,6 @@ trait Fallback {
     fn fallback() -> Self;
 }
 
-impl Fallback for std::net::SocketAddr {
-    fn fallback() -> Self {
-        Self::from(([127, 0, 0, 1], 0))
-    }
-}
-
 impl Fallback for PathBuf {
     fn fallback() -> Self {
         Self::new()
@@ -248,7 +244,7 @@ mod tests {
     #[test]
     fn nothing_set_is_the_defaults() {
         let settings = load(&[("PATH", "/bin")]).unwrap();
-        assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.listen, None);
         assert_eq!(settings.regions.len(), 1);
         assert!(settings.database_url.is_none() && settings.egress_allow.is_empty());
     }
@@ -282,7 +278,7 @@ mod tests {
         std::fs::write(&file, "lisen = \"127.0.0.1:1\"\n").unwrap();
         let unknown = load(&[("PULSETRAIL_CONFIG", path)]).unwrap_err().to_string();
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(settings.listen.port(), 2);
+        assert_eq!(settings.listen.unwrap().port(), 2);
         assert_eq!(settings.regions.len(), 2);
         assert!(unknown.contains("lisen in"), "{unknown}");
     }

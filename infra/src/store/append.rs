@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use pulsetrail_domain::OrganizationId;
+use pulsetrail_domain::health::HealthEvent;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -17,6 +18,26 @@ pub struct NewEvent {
     pub event_version: &'static str,
     /// Its own fields, as JSON.
     pub payload: String,
+}
+
+impl NewEvent {
+    /// An event of a monitor's health, as it is stored: its own fields without its name.
+    ///
+    /// # Errors
+    /// None for the events that there are; serde's signature asks for it.
+    pub fn health(event: &HealthEvent) -> Result<Self, serde_json::Error> {
+        let tagged = serde_json::to_string(event)?;
+        let own = tagged
+            .strip_prefix("{\"")
+            .and_then(|rest| rest.strip_prefix(event.name()))
+            .and_then(|rest| rest.strip_prefix("\":"))
+            .and_then(|rest| rest.strip_suffix('}'));
+        Ok(Self {
+            event_type: event.name(),
+            event_version: HealthEvent::VERSION,
+            payload: own.unwrap_or(&tagged).to_owned(),
+        })
+    }
 }
 
 /// An aggregate whose version a decision depended on besides its own.

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::PgPool;
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use append::{Append, AppendOutcome, Guard, NewEvent, append_batch};
@@ -19,11 +20,13 @@ pub use checkpoint::{load_checkpoint, save_checkpoint};
 pub use event::{DecodeError, Event};
 pub use monitor_view::MonitorViewWriter;
 pub use monitors::{MonitorCommands, MonitorFailure};
-pub use read::{EventWithMetadata, head, read_after, read_aggregate};
+pub use read::{EventWithMetadata, head, read_after, read_aggregate, read_aggregates};
 pub use snapshot::{Snapshot, load_snapshots, save_snapshots};
 
 /// The lock under which positions are assigned; the schema's trigger takes the same one.
 pub const APPEND_LOCK: i64 = 7_013_846_129;
+
+static SCHEMA: Migrator = sqlx::migrate!("../schemas/postgres");
 
 /// The channel that every append notifies.
 pub const EVENTS_CHANNEL: &str = "pulsetrail_events";
@@ -84,6 +87,26 @@ impl Store {
     /// [`StoreError::Schema`] when the database was written by a newer version.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         // Not on the appending connections: an index on a large table takes longer than their limit.
-        Ok(sqlx::migrate!("../schemas/postgres").run(&self.read).await?)
+        Ok(SCHEMA.run(&self.read).await?)
+    }
+
+    /// Whether the schema is exactly the one that this version knows.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn schema_is_current(&self) -> Result<bool, StoreError> {
+        let newest = SCHEMA.iter().map(|migration| migration.version).max();
+        let applied: Result<Option<i64>, sqlx::Error> =
+            sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
+                .fetch_one(&self.read)
+                .await;
+        match applied {
+            Ok(applied) => Ok(applied == newest),
+            // 42P01: there is no such table, and so no schema at all.
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

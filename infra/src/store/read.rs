@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use futures_util::TryStreamExt;
 use pulsetrail_domain::{OrganizationId, Position};
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
@@ -73,6 +74,35 @@ pub async fn read_aggregate(
         .fetch_all(executor)
         .await?;
     Ok(rows.iter().map(event).collect::<Result<_, _>>()?)
+}
+
+/// Hands every event of many aggregates of one type to `apply`: of each (id, sequence) those after the
+/// sequence, each aggregate's in order.
+///
+/// # Errors
+/// [`StoreError::Database`]; `apply` may have seen some events by then.
+pub async fn read_aggregates(
+    executor: impl PgExecutor<'_>,
+    aggregate_type: &str,
+    after: &[(String, i64)],
+    mut apply: impl FnMut(Event),
+) -> Result<(), StoreError> {
+    let (ids, sequences): (Vec<&str>, Vec<i64>) =
+        after.iter().map(|(id, sequence)| (id.as_str(), *sequence)).unzip();
+    let query = format!(
+        "select {COLUMNS} from unnest($2::text[], $3::bigint[]) as wanted (id, after)
+         cross join lateral (
+             select * from events
+             where aggregate_type = $1 and aggregate_id = wanted.id and sequence > wanted.after
+             order by sequence
+         ) as newer"
+    );
+    let mut rows =
+        sqlx::query(&query).bind(aggregate_type).bind(ids).bind(sequences).fetch(executor);
+    while let Some(row) = rows.try_next().await? {
+        apply(event(&row)?.event);
+    }
+    Ok(())
 }
 
 /// Reads a row that has the columns of `events`.

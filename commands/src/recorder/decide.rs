@@ -1,0 +1,122 @@
+//! Deciding a batch: what each monitor's results lead to, from what is known of it.
+
+use std::collections::HashSet;
+
+use pulsetrail_domain::health::{Health, HealthCommand, HealthError, ObservationPolicy};
+use pulsetrail_domain::monitor::Monitor;
+use pulsetrail_domain::{CheckId, MonitorId};
+use pulsetrail_infra::store::{Append, Guard, NewEvent};
+
+use super::cache::Known;
+use super::dead_letter::{DeadLetter, Reason};
+use super::intake::Received;
+
+/// What became of one monitor's results.
+#[derive(Default)]
+pub(super) struct Decided {
+    /// What is to be stored; none when every result was a duplicate, or set aside.
+    pub(super) append: Option<Append>,
+    /// The state after it.
+    pub(super) health: Health,
+    /// Results that cannot have an effect.
+    pub(super) dead: Vec<DeadLetter>,
+    /// Results that are recorded by `append`, by their place among the monitor's results.
+    pub(super) recorded: Vec<usize>,
+    /// Results that were recorded before.
+    pub(super) duplicates: usize,
+    /// Checks that are older than what is remembered: the store must be asked about them first.
+    pub(super) to_look_up: Vec<CheckId>,
+}
+
+/// Decides the results of one monitor, in order. `known_checks` are the checks that the store was
+/// asked about, and whether each was found.
+pub(super) fn decide(
+    monitor_id: MonitorId,
+    known: &Known,
+    results: &[Received],
+    known_checks: &LookedUp,
+) -> Result<Decided, serde_json::Error> {
+    let mut decided = Decided { health: known.health.clone(), ..Decided::default() };
+    let Some(policy) = ObservationPolicy::of(&known.monitor) else {
+        decided.dead = dead(results, Reason::UnknownMonitor, "there is no such monitor");
+        return Ok(decided);
+    };
+    if let Some(detail) = &known.unreadable {
+        decided.dead = dead(results, Reason::UnreadableHistory, detail);
+        return Ok(decided);
+    }
+    let mut events = Vec::new();
+    // A check that was looked up is older than what the state remembers, also after it is recorded.
+    let mut recorded_here = HashSet::new();
+    for (place, received) in results.iter().enumerate() {
+        let message = &received.message;
+        if message.organization_id != known.monitor.organization_id {
+            // The letter belongs to no organization: its own claim is what is wrong.
+            decided.dead.push(DeadLetter::new(
+                &received.origin,
+                None,
+                Reason::OrganizationMismatch,
+                "the monitor belongs to another organization",
+            ));
+            continue;
+        }
+        let check_id = message.result.check_id;
+        if known_checks.found.contains(&check_id) || recorded_here.contains(&check_id) {
+            decided.duplicates += 1;
+            continue;
+        }
+        let command = HealthCommand::RecordCheck {
+            result: Box::new(message.result.clone()),
+            policy: policy.clone(),
+            known_to_be_new: known_checks.asked.contains(&check_id),
+        };
+        match decided.health.decide(&command) {
+            Ok(new) => {
+                for event in new {
+                    events.push(NewEvent::health(&event)?);
+                    decided.health.apply_event(&event);
+                }
+                decided.recorded.push(place);
+                recorded_here.insert(check_id);
+            }
+            Err(HealthError::Duplicate | HealthError::Archived) => decided.duplicates += 1,
+            Err(HealthError::OlderThanRemembered) => decided.to_look_up.push(check_id),
+        }
+    }
+    if !events.is_empty() {
+        let aggregate_id = monitor_id.to_string();
+        decided.append = Some(Append {
+            aggregate_type: Health::AGGREGATE,
+            aggregate_id: aggregate_id.clone(),
+            organization_id: known.monitor.organization_id,
+            expected: Some(known.health.version),
+            guard: Some(Guard {
+                aggregate_type: Monitor::AGGREGATE,
+                aggregate_id,
+                expected: known.monitor.version,
+            }),
+            events,
+        });
+    }
+    Ok(decided)
+}
+
+/// Checks that the store was asked about.
+#[derive(Default)]
+pub(super) struct LookedUp {
+    pub(super) asked: HashSet<CheckId>,
+    pub(super) found: HashSet<CheckId>,
+}
+
+fn dead(results: &[Received], reason: Reason, detail: &str) -> Vec<DeadLetter> {
+    results
+        .iter()
+        .map(|received| {
+            let organization_id = match reason {
+                Reason::UnreadableHistory => Some(received.message.organization_id),
+                _ => None,
+            };
+            DeadLetter::new(&received.origin, organization_id, reason, detail)
+        })
+        .collect()
+}

@@ -1,0 +1,134 @@
+//! The recorder turns results into events of the `health` aggregate, in batches.
+//!
+//! A batch is decided from cached aggregates and stored in one transaction, in which the versions
+//! that the decisions were made from are compared under the append lock. What moved is loaded and
+//! decided again. Offsets are committed after everything of the batch is durable, so that a recorder
+//! that dies repeats work and never skips any; what it repeats is recognised as recorded before.
+
+mod cache;
+mod commit;
+mod dead_letter;
+mod decide;
+mod intake;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use pulsetrail_infra::kafka::Kafka;
+use pulsetrail_infra::store::{Store, StoreError};
+use rdkafka::Message;
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::OwnedMessage;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio_util::sync::CancellationToken;
+
+use cache::Cache;
+use commit::record_batch;
+use intake::Intake;
+
+/// The recorder's name: its consumer group and the owner of its dead letters.
+pub const RECORDER: &str = "recorder";
+/// How many results are stored in one transaction at most.
+const BATCH: usize = 1_000;
+/// How many monitors are kept in memory at most: about 2 KiB each.
+const CACHED_MONITORS: usize = 50_000;
+/// The longest wait before a batch that could not be stored is tried again.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// The recorder cannot begin.
+#[derive(Debug, thiserror::Error)]
+#[error("the recorder cannot read from Kafka: {0}")]
+pub struct RecorderError(#[from] KafkaError);
+
+/// Records results until `shutdown`; `ready` is called once it listens.
+///
+/// # Errors
+/// [`RecorderError`] when Kafka refuses the consumer's settings.
+pub async fn run(
+    store: &Store,
+    kafka: &Kafka,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(),
+) -> Result<(), RecorderError> {
+    let consumer = kafka.group_consumer(RECORDER)?;
+    consumer.subscribe(&[&kafka.topics.results()])?;
+    ready();
+    let mut cache = Cache::new(CACHED_MONITORS);
+    loop {
+        let messages = tokio::select! {
+            () = shutdown.cancelled() => break,
+            messages = next_messages(&consumer) => messages,
+        };
+        match messages {
+            Ok(messages) => {
+                if !record_until_done(store, &mut cache, &messages, &shutdown).await {
+                    break;
+                }
+                commit_offsets(&consumer, &messages);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "results cannot be read from Kafka and are asked for again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+    // What was committed asynchronously must have arrived before the group learns that we left.
+    let _ = consumer.commit_consumer_state(CommitMode::Sync);
+    Ok(())
+}
+
+/// At least one message, and whatever came with it.
+async fn next_messages(consumer: &StreamConsumer) -> Result<Vec<OwnedMessage>, KafkaError> {
+    let mut messages = vec![consumer.recv().await?.detach()];
+    while messages.len() < BATCH {
+        match consumer.recv().now_or_never() {
+            Some(Ok(message)) => messages.push(message.detach()),
+            // An error is met again by the next call, which has nothing to lose.
+            Some(Err(_)) | None => break,
+        }
+    }
+    Ok(messages)
+}
+
+/// Stores a batch, however long Postgres is away; false when the process was told to stop first.
+async fn record_until_done(
+    store: &Store,
+    cache: &mut Cache,
+    messages: &[OwnedMessage],
+    shutdown: &CancellationToken,
+) -> bool {
+    let mut backoff = Duration::from_millis(50);
+    loop {
+        let intakes = messages.iter().map(Intake::from_message).collect();
+        let error: StoreError = match record_batch(store, cache, intakes).await {
+            Ok(()) => return true,
+            Err(error) => error,
+        };
+        // Whether a commit that failed took effect is not known: what is cached may be behind.
+        cache.clear();
+        tracing::warn!(%error, batch.results = messages.len(), "results could not be stored yet");
+        tokio::select! {
+            () = shutdown.cancelled() => return false,
+            () = tokio::time::sleep(backoff) => backoff = (backoff * 2).min(MAX_BACKOFF),
+        }
+    }
+}
+
+fn commit_offsets(consumer: &StreamConsumer, messages: &[OwnedMessage]) {
+    let mut next: HashMap<(&str, i32), i64> = HashMap::new();
+    for message in messages {
+        let offset = next.entry((message.topic(), message.partition())).or_default();
+        *offset = (*offset).max(message.offset() + 1);
+    }
+    let mut places = TopicPartitionList::new();
+    for ((topic, partition), offset) in next {
+        // Refused only for invalid offsets, which a message that was read does not have.
+        let _ = places.add_partition_offset(topic, partition, Offset::Offset(offset));
+    }
+    if let Err(error) = consumer.commit(&places, CommitMode::Async) {
+        // The partition may have moved to another recorder, which repeats these results.
+        tracing::debug!(%error, "offsets were not committed");
+    }
+}
