@@ -1,1 +1,17 @@
-//! harness
+//! What the end-to-end tests and the benches stand on: shared engines, the real application in a corner
+//! of its own, targets, users and subscribers. It panics where a test cannot go on.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends where it cannot go on")]
+
+mod app;
+mod eventually;
+mod feed;
+mod target;
+mod user;
+
+pub use app::{App, Corner, until_ready};
+pub use eventually::{PATIENCE, eventually, within};
+pub use feed::Feed;
+pub use target::Target;
+pub use user::{Answer, User, http_client};
+
+pub mod engines;
