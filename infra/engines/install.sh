@@ -6,11 +6,11 @@
 #   install.sh tools      only the programs (compilers, Java, PostgreSQL, …)
 #
 # Kafka and libchdb go to ${XDG_CACHE_HOME:-~/.cache}/pulsetrail/engines/<name>-<version>; a folder is put
-# there under its name only when it is complete. PULSETRAIL_ENGINES_DIR names another place.
+# there under its name only when it is complete.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-engines=${PULSETRAIL_ENGINES_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/pulsetrail/engines}
+engines=${XDG_CACHE_HOME:-$HOME/.cache}/pulsetrail/engines
 
 say() { printf 'engines: %s\n' "$*" >&2; }
 has() { command -v "$1" >/dev/null 2>&1; }

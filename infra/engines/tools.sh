@@ -28,10 +28,14 @@ has_java() {
   [ "${version:-0}" -ge 17 ]
 }
 
+# Whether cargo is there and new enough for the workspace.
 has_cargo() {
-  has cargo && return 0
-  # rustup installs it there and changes PATH only in new shells.
-  [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]
+  local oldest version
+  # rustup puts it there and changes PATH only in new shells.
+  PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+  oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$here/../../Cargo.toml")
+  version=$(cargo --version 2>/dev/null | cut -d' ' -f2) || return 1
+  [ -n "$version" ] && [ "$(printf '%s\n' "$oldest" "$version" | sort -V | head -n1)" = "$oldest" ]
 }
 
 # Prints the names of what is missing, as Debian calls the packages.
@@ -59,7 +63,7 @@ install_tools() {
   fi
   if ! has_cargo; then
     if has apt-get && [ "$(id -u)" = 0 ]; then install_rust || true; fi
-    has_cargo || missing="$missing rustup"
+    has_cargo || missing="${missing:+$missing }rustup"
   fi
   if [ -n "$missing" ]; then
     say "missing on this machine:" $missing
@@ -83,11 +87,13 @@ apt_install() {
   apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# Debian 13 and Ubuntu 24.04 have rustup; the cargo of any Debian is too old for the edition.
+# Debian 13 and Ubuntu 24.04 have rustup; Debian's own cargo is older than the workspace needs.
 install_rust() {
   if ! has rustup; then
+    say "installing rustup"
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends rustup >/dev/null 2>&1 || return 1
   fi
+  rustup toolchain install stable --profile default
   rustup default stable
 }

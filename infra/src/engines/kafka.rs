@@ -25,6 +25,8 @@ const BROKER_FLAGS: &[&str] = &[
     "-XX:MaxGCPauseMillis=20",
     "-XX:InitiatingHeapOccupancyPercent=35",
     "-XX:MaxInlineLevel=15",
+    // A broker without memory is of no use; a new one is.
+    "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",
 ];
 
@@ -53,6 +55,7 @@ pub(super) async fn start(
         &files::server_properties(&folder.join("data"), ports),
     )?;
     replace(&folder.join("log4j2.properties"), files::LOG4J2)?;
+    empty_folder(&folder.join("tmp"))?;
     let log = data_dir.log(ENGINE.name());
     format(&java, &folder, &log).await?;
 
@@ -80,10 +83,7 @@ async fn format(java: &Java, folder: &Path, log: &Path) -> Result<(), EngineErro
     if done.exists() {
         return Ok(());
     }
-    let data = folder.join("data");
-    if data.exists() {
-        fs::remove_dir_all(&data).map_err(at(&data))?;
-    }
+    empty_folder(&folder.join("data"))?;
     let cluster_id = files::cluster_id();
     let main = ["kafka.tools.StorageTool", "format", "-t", &cluster_id, "-c", "server.properties"];
     let ended = supervisor::output(java.child("kafka-format", folder, log, FORMAT_FLAGS, &main)?)
@@ -98,6 +98,14 @@ async fn format(java: &Java, folder: &Path, log: &Path) -> Result<(), EngineErro
         return Err(EngineError::Start { engine: ENGINE, detail: format!("format: {said}") });
     }
     replace(&done, &cluster_id)
+}
+
+/// A folder with nothing in it: Java unpacks its compression libraries anew at every start.
+fn empty_folder(path: &Path) -> Result<(), EngineError> {
+    if path.exists() {
+        fs::remove_dir_all(path).map_err(at(path))?;
+    }
+    fs::create_dir(path).map_err(at(path))
 }
 
 /// The Java of this machine with the installed Kafka.
@@ -121,8 +129,9 @@ impl Java {
         archive.push(self.installed.join("classes.jsa"));
         let spec = ChildSpec::new(name, &self.program, log)
             .args(flags)
-            .args([archive, OsString::from("-Xshare:auto"), OsString::from("-Xlog:disable")])
-            .args(["-Xlog:all=error:stderr", "-Dlog4j2.configurationFile=log4j2.properties", "-cp"])
+            .args([archive])
+            .args(["-Xshare:auto", "-Xlog:disable", "-Xlog:all=error:stderr", "-XX:-UsePerfData"])
+            .args(["-Djava.io.tmpdir=tmp", "-Dlog4j2.configurationFile=log4j2.properties", "-cp"])
             .args([class_path(&self.installed.join("lib"))?])
             .args(main);
         Ok(ChildSpec { current_dir: Some(folder.to_owned()), ..spec })
