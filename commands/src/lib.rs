@@ -1,1 +1,7 @@
-//! commands
+//! The write side: the REST command API, accounts, and the recorder of check results.
+
+pub mod accounts;
+pub mod api;
+pub mod recorder;
+
+pub use api::{CommandState, InstallationRules, router};

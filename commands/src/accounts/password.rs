@@ -1,0 +1,176 @@
+//! Passwords: the rule they follow and how they are kept.
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::password_hash::{self, PasswordHasher as _, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::Semaphore;
+
+/// A password that somebody chose or typed. It shows in no log and is compared with nothing but a
+/// hash.
+pub struct Password(String);
+
+/// The text cannot be a password.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("must have 8 to 256 characters")]
+pub struct InvalidPassword;
+
+impl TryFrom<String> for Password {
+    type Error = InvalidPassword;
+
+    /// Length alone is asked for, as NIST SP 800-63B advises; no character is refused.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        // Counted only where the count can be in range: a character has at most 4 bytes.
+        if text.len() <= 4 * 256 && (8..=256).contains(&text.chars().count()) {
+            Ok(Self(text))
+        } else {
+            Err(InvalidPassword)
+        }
+    }
+}
+
+/// Why a password was neither hashed nor verified.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordFailure {
+    /// Too many others are waiting: the caller may try again later.
+    #[error("too many passwords are being hashed")]
+    Busy,
+    /// The hash cannot be made, or the one in the store is none: an operator must look.
+    #[error("a password hash cannot be used: {0}")]
+    Hash(#[from] password_hash::Error),
+    /// The task that hashes was ended.
+    #[error("the hashing was ended")]
+    Ended,
+}
+
+/// Hashes and verifies passwords with Argon2id, m = 19,456 KiB, t = 2, p = 1 (OWASP Password Storage
+/// Cheat Sheet), off the executor, and no more at once than there are cores: a flood of logins
+/// takes neither the process nor its memory.
+#[derive(Clone)]
+pub struct PasswordHasher {
+    argon2: Argon2<'static>,
+    permits: Arc<Semaphore>,
+    /// How long a caller waits for its turn.
+    longest_wait: Duration,
+}
+
+/// What a password is verified against where there is no such account, so that the answer takes as
+/// long. No password is known to lead to it.
+const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$YSBzYWx0IG9mIG5vYm9keQ$\
+                            j60cfdTed1XtuEoaZaZ266a/t2mBwzRGbjxhgg6Sp0g";
+
+impl Default for PasswordHasher {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT),
+            permits: Arc::new(Semaphore::new(cores)),
+            longest_wait: Duration::from_secs(5),
+        }
+    }
+}
+
+impl PasswordHasher {
+    /// The hash of a new password, as a PHC string.
+    ///
+    /// # Errors
+    /// See [`PasswordFailure`].
+    pub async fn hash(&self, password: Password) -> Result<String, PasswordFailure> {
+        self.run(move |argon2| Ok(argon2.hash_password(password.0.as_bytes())?.to_string())).await
+    }
+
+    /// Whether a password leads to the stored hash. Where there is none the answer is no, after the
+    /// same work.
+    ///
+    /// # Errors
+    /// See [`PasswordFailure`].
+    pub async fn verify(
+        &self,
+        password: Password,
+        stored: Option<String>,
+    ) -> Result<bool, PasswordFailure> {
+        self.run(move |argon2| {
+            let exists = stored.is_some();
+            let hash = stored.as_deref().unwrap_or(NOBODYS_HASH);
+            match argon2.verify_password(password.0.as_bytes(), hash) {
+                Ok(()) => Ok(exists),
+                Err(password_hash::Error::PasswordInvalid) => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Argon2<'static>) -> Result<T, PasswordFailure> + Send + 'static,
+    ) -> Result<T, PasswordFailure> {
+        let waiting = Arc::clone(&self.permits).acquire_owned();
+        let permit = match tokio::time::timeout(self.longest_wait, waiting).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) | Err(_) => return Err(PasswordFailure::Busy),
+        };
+        let argon2 = self.argon2.clone();
+        tokio::task::spawn_blocking(move || {
+            // Held by the work, not by its caller, who may be gone before it ends.
+            let _permit = permit;
+            work(argon2)
+        })
+        .await
+        .map_err(|_| PasswordFailure::Ended)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use argon2::password_hash::phc::PasswordHash;
+
+    use super::*;
+
+    fn password(text: &str) -> Password {
+        Password::try_from(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_password_has_8_to_256_characters() {
+        let accepts = |text: String| Password::try_from(text).is_ok();
+        assert!(!accepts("a".repeat(7)) && accepts("a".repeat(8)));
+        assert!(accepts("a".repeat(256)) && !accepts("a".repeat(257)));
+        assert!(accepts("🦀".repeat(256)) && !accepts("🦀".repeat(257)));
+        assert!(!accepts("🦀".repeat(7)), "characters count, not bytes");
+    }
+
+    #[tokio::test]
+    async fn a_password_is_known_by_its_hash_and_no_other_is() {
+        let hasher = PasswordHasher::default();
+        let hash = hasher.hash(password("correct horse")).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(hasher.verify(password("correct horse"), Some(hash.clone())).await.unwrap());
+        assert!(!hasher.verify(password("correct horsf"), Some(hash)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_account_the_same_work_is_done() {
+        let hasher = PasswordHasher::default();
+        assert!(!hasher.verify(password("correct horse"), None).await.unwrap());
+        let made = hasher.hash(password("correct horse")).await.unwrap();
+        let (made, nobodys) =
+            (PasswordHash::new(&made).unwrap(), PasswordHash::new(NOBODYS_HASH).unwrap());
+        assert_eq!(made.params, nobodys.params);
+        assert_eq!(made.algorithm, nobodys.algorithm);
+        assert_eq!(made.hash.unwrap().len(), nobodys.hash.unwrap().len());
+        assert_eq!(made.salt.unwrap().len(), nobodys.salt.unwrap().len());
+    }
+
+    #[tokio::test]
+    async fn who_waits_too_long_for_a_turn_is_told_so() {
+        let longest_wait = Duration::from_millis(10);
+        let hasher = PasswordHasher { longest_wait, ..PasswordHasher::default() };
+        let all = u32::try_from(hasher.permits.available_permits()).unwrap();
+        let _taken = hasher.permits.acquire_many(all).await.unwrap();
+        let refused = hasher.verify(password("correct horse"), None).await;
+        assert!(matches!(refused, Err(PasswordFailure::Busy)));
+    }
+}

@@ -1,0 +1,47 @@
+//! `POST /api/v1/auth/login`: an access token for a password.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use pulsetrail_infra::http::Problem;
+use serde::Deserialize;
+
+use super::super::CommandState;
+use super::super::json_body::JsonBody;
+use super::session::{Session, password_problem};
+use crate::accounts::{Email, Password, find_login};
+
+/// The body of a login.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoginBody {
+    email: String,
+    password: String,
+}
+
+/// Signs a person in. 200 with a token; else 401, after the same work whether the account exists or
+/// not, so that nobody learns who has one.
+pub(crate) async fn login(
+    State(state): State<CommandState>,
+    JsonBody(body): JsonBody<LoginBody>,
+) -> Result<Session, Problem> {
+    // No account can have such an address or such a password: nothing is learnt from a quick no.
+    let (Ok(email), Ok(password)) =
+        (Email::try_from(body.email.as_str()), Password::try_from(body.password))
+    else {
+        return Err(invalid_credentials());
+    };
+    let (hash, account) = find_login(&state.store.read, &email)
+        .await?
+        .map(|login| (login.password_hash, login.account))
+        .unzip();
+    let good = state.passwords.verify(password, hash).await.map_err(password_problem)?;
+    match account {
+        Some(account) if good => Session::begin(&state.tokens, account),
+        _ => Err(invalid_credentials()),
+    }
+}
+
+fn invalid_credentials() -> Problem {
+    let detail = "The e-mail address or the password is wrong.";
+    Problem::new(StatusCode::UNAUTHORIZED, "invalid_credentials", detail)
+}

@@ -1,0 +1,156 @@
+//! Reading a JSON body, with every way to fail told as a problem.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use pulsetrail_domain::monitor::Violation;
+use pulsetrail_infra::http::Problem;
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+
+/// A request's body, read as JSON. Refused with 413 where it is too long, 415 where it is not said to
+/// be JSON, 400 where it is no JSON, and 422, with the place as a JSON pointer, where it is JSON of
+/// another shape.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T, S> FromRequest<S> for JsonBody<T>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        if !says_json(request.headers()) {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "The body must be JSON: Content-Type: application/json.",
+            ));
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// Reads `text` as a `T`.
+pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        if error.inner().is_data() {
+            Problem::invalid(vec![violation("", &error)])
+        } else {
+            malformed(error.inner())
+        }
+    })?;
+    deserializer.end().map_err(|error| malformed(&error))?;
+    Ok(value)
+}
+
+/// What serde refused, and where, as a pointer behind `prefix`.
+pub(crate) fn violation(
+    prefix: &str,
+    error: &serde_path_to_error::Error<serde_json::Error>,
+) -> Violation {
+    let mut pointer = prefix.to_owned();
+    for segment in error.path() {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => {
+                pointer.push('/');
+                pointer.push_str(&escape(key));
+            }
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    let detail = error.inner().to_string();
+    // The place in the text is of no use where the pointer says it.
+    let detail = detail.split(" at line ").next().unwrap_or_default().to_owned();
+    Violation::new(pointer, detail)
+}
+
+/// A key as a part of a JSON pointer (RFC 6901, 3).
+pub(crate) fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    let detail = format!("The body is no JSON: line {}, column {}.", error.line(), error.column());
+    Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
+}
+
+/// Whether the body is said to be `application/json` or `application/<something>+json`.
+fn says_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = said.unwrap_or_default().split(';').next().unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    essence
+        .strip_prefix("application/")
+        .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+}
+
+fn unread(rejection: BytesRejection) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let detail = "The body is longer than 262144 bytes.";
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    } else {
+        Problem::bad_request("The body could not be read.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[allow(dead_code, reason = "only whether it is read counts")]
+        list: Vec<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[allow(dead_code, reason = "only whether it is read counts")]
+        count: u8,
+    }
+
+    fn refusal(text: &str) -> (u16, &'static str, Option<String>) {
+        let problem = parse::<Outer>(text.as_bytes()).unwrap_err();
+        (problem.status, problem.code, problem.errors.first().map(|fault| fault.pointer.clone()))
+    }
+
+    #[test]
+    fn what_is_no_json_is_malformed() {
+        for text in ["", "{", "{]", r#"{"list":[]} x"#, r#"{"list":[}"#] {
+            assert_eq!(refusal(text), (400, "malformed_json", None), "{text}");
+        }
+    }
+
+    #[test]
+    fn json_of_another_shape_is_refused_with_its_place() {
+        let invalid = |pointer: &str| (422, "validation_failed", Some(pointer.to_owned()));
+        assert_eq!(refusal(r#"{"list":[{"count":1},{"count":"2"}]}"#), invalid("/list/1/count"));
+        assert_eq!(refusal(r#"{"list":[{"count":1000}]}"#), invalid("/list/0/count"));
+        assert_eq!(refusal(r#"{"list":[],"a/b":1}"#), invalid("/a~1b"));
+        assert_eq!(refusal("{}"), invalid(""));
+        assert_eq!(refusal("7"), invalid(""));
+    }
+
+    #[test]
+    fn only_json_is_said_to_be_json() {
+        let says = |value: &'static str| {
+            let value = axum::http::HeaderValue::from_static(value);
+            says_json(&HeaderMap::from_iter([(header::CONTENT_TYPE, value)]))
+        };
+        assert!(says("application/json") && says("Application/JSON; charset=utf-8"));
+        assert!(says("application/merge-patch+json"));
+        assert!(!says("text/plain") && !says("application/jsonp") && !says("text/json"));
+        assert!(!says_json(&HeaderMap::new()));
+    }
+}

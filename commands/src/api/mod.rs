@@ -1,0 +1,40 @@
+//! The REST command API.
+
+mod auth;
+mod json_body;
+mod me;
+mod monitors;
+mod precondition;
+mod request;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{delete, get, patch, post};
+
+pub use state::{CommandState, InstallationRules};
+
+/// The longest body that is read, in bytes.
+const MAX_BODY_BYTES: usize = 256 * 1_024;
+
+/// Every route of the write side. The read side's router is merged with it: where both serve a path,
+/// each its own methods, the path's parameter is called `id` in both.
+pub fn router(state: CommandState) -> Router {
+    Router::new()
+        .route("/api/v1/auth/register", post(auth::register))
+        .route("/api/v1/auth/login", post(auth::login))
+        .route("/api/v1/me", get(me::me))
+        .route("/api/v1/monitors", post(monitors::register))
+        .route("/api/v1/monitors/{id}", patch(monitors::reconfigure).delete(monitors::archive))
+        .route("/api/v1/monitors/{id}/pause", post(monitors::pause))
+        .route("/api/v1/monitors/{id}/resume", post(monitors::resume))
+        .route("/api/v1/monitors/{id}/check", post(monitors::check))
+        // The short forms.
+        .route("/api/websites", post(monitors::register))
+        .route("/api/websites/{id}", delete(monitors::archive))
+        .route("/monitors/{id}/check", post(monitors::check))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(state)
+}

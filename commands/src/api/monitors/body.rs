@@ -1,0 +1,269 @@
+//! The body that says how a monitor is checked.
+
+use pulsetrail_domain::Region;
+use pulsetrail_domain::monitor::{
+    HttpTarget, MonitorConfig, Retries, Target, TargetUrl, Violation,
+};
+use pulsetrail_infra::http::Problem;
+use serde_json::Value;
+use url::Host;
+
+use super::fields::Fields;
+
+const DEFAULT_INTERVAL_SECONDS: u32 = 60;
+const DEFAULT_TIMEOUT_MS: u32 = 10_000;
+
+/// What a body says, and where it says what is checked.
+#[derive(Debug)]
+pub(super) struct ParsedBody {
+    /// How the monitor is checked, with every default.
+    pub(super) config: MonitorConfig,
+    /// Where the URL stands, as a JSON pointer: `/url` in the short form, else `/target/url`.
+    pub(super) url_pointer: &'static str,
+}
+
+/// The URL's place in the short form.
+pub(super) const SHORT_URL: &str = "/url";
+/// The URL's place in the full form.
+pub(super) const FULL_URL: &str = "/target/url";
+
+/// Reads a body: `{"url": …}`, or every field of section 7 with `target` in the place of `url`.
+///
+/// # Errors
+/// 422 with every mistake: fields of another type, unknown ones, and values outside their limits.
+pub(super) fn read(body: Value) -> Result<ParsedBody, Problem> {
+    let mut violations = Vec::new();
+    let (config, url_pointer) = config(body, &mut violations);
+    if let Some(config) = &config {
+        // A limit is checked where the value could be read: each place is named once.
+        for mut violation in config.validate() {
+            if violation.pointer == FULL_URL {
+                violation.pointer = url_pointer.to_owned();
+            }
+            if !violations.iter().any(|other| other.pointer == violation.pointer) {
+                violations.push(violation);
+            }
+        }
+    }
+    match config {
+        Some(config) if violations.is_empty() => Ok(ParsedBody { config, url_pointer }),
+        _ => Err(Problem::invalid(violations)),
+    }
+}
+
+/// The configuration in `body`; none where it is no object. Where a value cannot be read another one
+/// stands in for it, beside the violation, so that the limits of the others are checked all the same.
+fn config(body: Value, violations: &mut Vec<Violation>) -> (Option<MonitorConfig>, &'static str) {
+    let Some(mut fields) = Fields::of(body, "", violations) else { return (None, FULL_URL) };
+    let name = fields.take::<String>("name");
+    let interval_seconds = fields.take("interval_seconds").unwrap_or(DEFAULT_INTERVAL_SECONDS);
+    let longest_ms = interval_seconds.saturating_mul(1_000);
+    let timeout_ms = fields.take("timeout_ms").unwrap_or(DEFAULT_TIMEOUT_MS.min(longest_ms));
+    let retries = fields.take::<Retries>("retries").unwrap_or_default();
+    let confirmations = fields.take("confirmations").unwrap_or(1);
+    let regions = fields.take("regions").unwrap_or_else(|| vec![Region::default()]);
+    let quorum = fields.take("quorum");
+    let tags = fields.take("tags").unwrap_or_default();
+    let has_url = fields.has("url");
+    let has_target = fields.has("target");
+    let url_pointer = if has_url { SHORT_URL } else { FULL_URL };
+    let url = fields.take::<TargetUrl>("url");
+    let described = fields.take::<Value>("target");
+    match (has_url, has_target) {
+        (true, true) => fields.refuse("url", "says again what target says: give one of them"),
+        (false, false) => fields.refuse("url", "is needed, or target in its place"),
+        _ => {}
+    }
+    fields.finish();
+    let target = match (url, described) {
+        (Some(url), None) => Some(Target::Http(HttpTarget::get(url))),
+        (None, Some(described)) => target(described, violations),
+        _ => None,
+    };
+    let stand_in = || stand_in_url().map(|url| Target::Http(HttpTarget::get(url)));
+    let config = target.or_else(stand_in).map(|target| MonitorConfig {
+        name: name.map_or_else(|| default_name(&target), |name| name.trim().to_owned()),
+        target,
+        interval_seconds,
+        timeout_ms,
+        retries,
+        confirmations,
+        regions,
+        quorum,
+        tags,
+    });
+    (config, url_pointer)
+}
+
+fn target(described: Value, violations: &mut Vec<Violation>) -> Option<Target> {
+    let mut fields = Fields::of(described, "/target", violations)?;
+    let kind = match fields.take::<String>("type") {
+        Some(kind) => kind,
+        None => {
+            fields.refuse("type", "must be \"http\"");
+            return None;
+        }
+    };
+    if kind != "http" {
+        fields.refuse("type", "must be \"http\"");
+        return None;
+    }
+    let given = fields.has("url");
+    let url = fields.take::<TargetUrl>("url");
+    if !given {
+        fields.refuse("url", "is needed");
+    }
+    // Read also where there is no URL, for their mistakes.
+    let method = fields.take("method");
+    let headers = fields.take("headers");
+    let body = fields.take("body");
+    let follow_redirects = fields.take("follow_redirects");
+    let max_redirects = fields.take("max_redirects");
+    let verify_tls = fields.take("verify_tls");
+    let expected_status = fields.take("expected_status");
+    fields.finish();
+    let default = HttpTarget::get(url.or_else(stand_in_url)?);
+    Some(Target::Http(HttpTarget {
+        method: method.unwrap_or(default.method),
+        headers: headers.unwrap_or(default.headers),
+        body,
+        follow_redirects: follow_redirects.unwrap_or(default.follow_redirects),
+        max_redirects: max_redirects.unwrap_or(default.max_redirects),
+        verify_tls: verify_tls.unwrap_or(default.verify_tls),
+        expected_status: expected_status.unwrap_or(default.expected_status),
+        url: default.url,
+    }))
+}
+
+/// Stands in for a URL that is missing or cannot be read; RFC 6761 keeps `.invalid` for nobody.
+fn stand_in_url() -> Option<TargetUrl> {
+    TargetUrl::try_from("http://stand-in.invalid".to_owned()).ok()
+}
+
+/// The name of a monitor that was given none: its host, and the port where that is not the scheme's.
+fn default_name(target: &Target) -> String {
+    let Target::Http(http) = target;
+    let url = http.url.url();
+    let host = url.host().as_ref().map(Host::to_string).unwrap_or_default();
+    let name = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+    // A name has at most 200 characters, a host 253.
+    name.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use pulsetrail_domain::monitor::HttpMethod;
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(body: Value) -> Vec<String> {
+        let problem = read(body).unwrap_err();
+        assert_eq!((problem.status, problem.code), (422, "validation_failed"));
+        problem.errors.into_iter().map(|fault| fault.pointer).collect()
+    }
+
+    #[test]
+    fn a_url_alone_is_enough() {
+        let read = read(json!({"url": "https://Example.com"})).unwrap();
+        let config = read.config;
+        assert_eq!(config.name, "example.com");
+        assert_eq!(config.target.summary(), "https://example.com/");
+        assert_eq!((config.interval_seconds, config.timeout_ms), (60, 10_000));
+        assert_eq!((config.confirmations, config.quorum), (1, None));
+        assert_eq!(config.retries, Retries::default());
+        assert_eq!(config.regions, [Region::default()]);
+        assert!(config.tags.is_empty());
+        assert_eq!(read.url_pointer, "/url");
+    }
+
+    #[test]
+    fn the_default_name_tells_two_ports_of_a_host_apart() {
+        let name = |url: &str| read(json!({"url": url})).unwrap().config.name;
+        assert_eq!(name("http://example.com:8080/a"), "example.com:8080");
+        assert_eq!(name("https://example.com:443"), "example.com");
+        assert_eq!(name("http://[2001:db8::1]/"), "[2001:db8::1]");
+        assert_eq!(name(&format!("http://{}/", "abcdefgh.".repeat(25))).chars().count(), 200);
+    }
+
+    #[test]
+    fn the_full_body_says_everything() {
+        let body = json!({
+            "name": " api ",
+            "target": {
+                "type": "http", "url": "https://example.com/health", "method": "POST",
+                "headers": {"accept": "text/plain"}, "body": "ping", "follow_redirects": false,
+                "max_redirects": 0, "verify_tls": false, "expected_status": ["204", "3xx"],
+            },
+            "interval_seconds": 30, "timeout_ms": 2_000,
+            "retries": {"max_attempts": 3},
+            "confirmations": 2, "regions": ["eu", "us"], "quorum": 2, "tags": {"team": "a"},
+        });
+        let read = read(body).unwrap();
+        assert_eq!(read.url_pointer, "/target/url");
+        let config = read.config;
+        assert_eq!(config.name, "api");
+        assert_eq!(config.retries, Retries { max_attempts: 3, ..Retries::default() });
+        assert_eq!((config.regions.len(), config.quorum), (2, Some(2)));
+        let Target::Http(http) = config.target;
+        assert_eq!((http.method, http.body.as_deref()), (HttpMethod::Post, Some("ping")));
+        assert!(!http.follow_redirects && !http.verify_tls);
+        assert_eq!((http.max_redirects, http.expected_status.len()), (0, 2));
+    }
+
+    #[test]
+    fn a_short_interval_shortens_the_default_timeout() {
+        let config = read(json!({"url": "http://example.com", "interval_seconds": 2})).unwrap();
+        assert_eq!(config.config.timeout_ms, 2_000);
+        let long = json!({"url": "http://example.com", "interval_seconds": 2, "timeout_ms": 2_001});
+        assert_eq!(refused(long), ["/timeout_ms"]);
+    }
+
+    #[test]
+    fn a_target_is_given_once() {
+        let target = json!({"type": "http", "url": "http://example.com"});
+        assert_eq!(refused(json!({"url": "http://example.com", "target": target})), ["/url"]);
+        assert_eq!(refused(json!({})), ["/url"]);
+        assert_eq!(refused(json!({"url": null})), ["/url"]);
+        assert_eq!(refused(json!({"target": {"type": "http"}})), ["/target/url"]);
+        assert_eq!(refused(json!({"target": {"url": "http://example.com"}})), ["/target/type"]);
+        assert_eq!(refused(json!({"target": {"type": "gopher"}})), ["/target/type"]);
+        assert_eq!(refused(json!({"target": "http://example.com"})), ["/target"]);
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_its_place() {
+        let body = json!({
+            "name": "", "interval_seconds": "60", "confirmations": 0, "regions": ["default", "E U"],
+            "retries": {"max_attempts": 11, "attempts": 1}, "tags": {"a": 1}, "surprise": true,
+            "target": {
+                "type": "http", "url": "ftp://example.com", "method": "BREW",
+                "expected_status": ["2xx", "9xx"], "headers": {"accept": 7}, "cookie": "x",
+            },
+        });
+        let mut pointers = refused(body);
+        pointers.sort();
+        let expected = [
+            "/confirmations",
+            "/interval_seconds",
+            "/name",
+            "/regions/1",
+            "/retries/attempts",
+            "/surprise",
+            "/tags/a",
+            "/target/cookie",
+            "/target/expected_status/1",
+            "/target/headers/accept",
+            "/target/method",
+            "/target/url",
+        ];
+        assert_eq!(pointers, expected);
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for body in [json!(null), json!([]), json!("http://example.com")] {
+            assert_eq!(refused(body), [""]);
+        }
+    }
+}

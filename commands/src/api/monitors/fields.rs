@@ -1,0 +1,89 @@
+//! Reading an object field by field, so that every mistake in it is found at once.
+
+use std::collections::BTreeMap;
+
+use pulsetrail_domain::monitor::Violation;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::super::json_body::{escape, violation};
+
+/// The fields of an object that were not read yet, and every mistake in those that were.
+pub(super) struct Fields<'a> {
+    /// The object's place in the body, as a JSON pointer.
+    place: &'static str,
+    fields: BTreeMap<String, Value>,
+    violations: &'a mut Vec<Violation>,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of `value`, which stands at `place`; none, and a violation, where it is no object.
+    pub(super) fn of(
+        value: Value,
+        place: &'static str,
+        violations: &'a mut Vec<Violation>,
+    ) -> Option<Self> {
+        if let Value::Object(fields) = value {
+            return Some(Self { place, fields: fields.into_iter().collect(), violations });
+        }
+        violations.push(Violation::new(place, "must be an object"));
+        None
+    }
+
+    /// Whether the field of that name is there, unread, and not null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// The field of that name; none where it is left out, is null, or is not of its type, which is
+    /// a violation.
+    pub(super) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let value = self.fields.remove(name).filter(|value| !value.is_null())?;
+        match serde_path_to_error::deserialize(value) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.violations.push(violation(&self.pointer(name), &error));
+                None
+            }
+        }
+    }
+
+    /// Notes a mistake in the field of that name.
+    pub(super) fn refuse(&mut self, name: &str, detail: &str) {
+        self.violations.push(Violation::new(self.pointer(name), detail));
+    }
+
+    /// Refuses every field that was not read.
+    pub(super) fn finish(self) {
+        for name in self.fields.keys() {
+            let pointer = format!("{}/{}", self.place, escape(name));
+            self.violations.push(Violation::new(pointer, "is not a field of this object"));
+        }
+    }
+
+    fn pointer(&self, name: &str) -> String {
+        format!("{}/{name}", self.place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_mistake_in_an_object_is_found_at_once() {
+        let mut violations = Vec::new();
+        let object = json!({"count": "7", "list": [1, -1], "x/y": 1, "none": null, "good": 3});
+        let mut fields = Fields::of(object, "/at", &mut violations).unwrap();
+        assert_eq!(fields.take::<u32>("count"), None);
+        assert_eq!(fields.take::<Vec<u32>>("list"), None);
+        assert_eq!(fields.take::<u32>("none"), None);
+        assert_eq!(fields.take::<u32>("missing"), None);
+        assert_eq!(fields.take::<u32>("good"), Some(3));
+        fields.finish();
+        let pointers: Vec<&str> = violations.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/at/count", "/at/list/1", "/at/x~1y"]);
+    }
+}

@@ -1,0 +1,20 @@
+//! `/api/v1/monitors`: registering monitors and changing them.
+
+mod archive;
+mod body;
+mod check;
+mod egress;
+mod fields;
+mod idempotency;
+mod merge_patch;
+mod pause;
+mod reconfigure;
+mod register;
+mod response;
+mod rules;
+
+pub(crate) use archive::archive;
+pub(crate) use check::check;
+pub(crate) use pause::{pause, resume};
+pub(crate) use reconfigure::reconfigure;
+pub(crate) use register::register;

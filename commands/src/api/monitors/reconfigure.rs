@@ -1,0 +1,157 @@
+//! `PATCH /api/v1/monitors/{id}`: a monitor is checked in another way.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use pulsetrail_domain::monitor::{
+    Monitor, MonitorCommand, MonitorConfig, MonitorError, MonitorRequest, Violation,
+};
+use pulsetrail_infra::http::Problem;
+use serde_json::{Value, json};
+
+use super::super::CommandState;
+use super::super::json_body::JsonBody;
+use super::body::{self, ParsedBody};
+use super::response::{Addressed, respond};
+use super::{merge_patch, rules};
+
+/// How often a patch is made again on a monitor that others change at the same time.
+const ATTEMPTS: usize = 8;
+
+/// Changes what the patch names and nothing else (RFC 7396): 200 with the monitor. 412 where
+/// `If-Match` names another version.
+pub(crate) async fn reconfigure(
+    State(state): State<CommandState>,
+    addressed: Addressed,
+    JsonBody(patch): JsonBody<Value>,
+) -> Result<Response, Problem> {
+    for _ in 0..ATTEMPTS {
+        let current = addressed.load(&state).await?;
+        let asked_for = addressed.expected_version(&current)?;
+        let config = patched(&state, &current, patch.clone())?;
+        let request = MonitorRequest {
+            // What was not in the patch comes from this version: it goes with no other.
+            expected_version: Some(current.version),
+            command: MonitorCommand::Reconfigure { config },
+        };
+        match addressed.execute_at(&state, request).await {
+            Err(problem) if is_outrun(&problem) && asked_for.is_none() => {}
+            done => return respond(&state, StatusCode::OK, addressed.monitor_id(), done?).await,
+        }
+    }
+    Err(Problem::unavailable("others change the monitor all the time"))
+}
+
+fn is_outrun(problem: &Problem) -> bool {
+    problem.status == StatusCode::PRECONDITION_FAILED.as_u16()
+}
+
+fn patched(
+    state: &CommandState,
+    current: &Monitor,
+    patch: Value,
+) -> Result<Box<MonitorConfig>, Problem> {
+    let before = current.config.as_ref().ok_or(MonitorError::NotFound)?;
+    if current.archived {
+        return Err(MonitorError::Archived.into());
+    }
+    let parsed = merge(before, patch)?;
+    rules::judge(&state.rules, &parsed, Some(before))?;
+    Ok(Box::new(parsed.config))
+}
+
+/// The configuration that a patch makes of another one. `url` is short for `target.url` here too.
+fn merge(before: &MonitorConfig, patch: Value) -> Result<ParsedBody, Problem> {
+    let mut patch = patch;
+    let mut short = false;
+    if let Value::Object(fields) = &mut patch
+        && let Some(url) = fields.remove("url")
+    {
+        if fields.contains_key("target") {
+            let detail = "says again what target says: give one of them";
+            return Err(Problem::invalid(vec![Violation::new("/url", detail)]));
+        }
+        fields.insert("target".to_owned(), json!({"url": url}));
+        short = true;
+    }
+    let before = serde_json::to_value(before).map_err(Problem::internal)?;
+    let merged = body::read(merge_patch::apply(before, patch));
+    if !short {
+        return merged;
+    }
+    merged.map(|parsed| ParsedBody { url_pointer: body::SHORT_URL, ..parsed }).map_err(
+        |mut problem| {
+            for violation in &mut problem.errors {
+                if violation.pointer == body::FULL_URL {
+                    violation.pointer = body::SHORT_URL.to_owned();
+                }
+            }
+            problem
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use pulsetrail_domain::monitor::Target;
+
+    use super::*;
+
+    fn before() -> MonitorConfig {
+        let body = json!({
+            "target": {"type": "http", "url": "https://example.com", "headers": {"accept": "*/*"}},
+            "name": "one", "tags": {"team": "a", "tier": "1"}, "quorum": 1,
+        });
+        body::read(body).unwrap().config
+    }
+
+    fn refused(patch: Value) -> Vec<String> {
+        let problem = merge(&before(), patch).unwrap_err();
+        assert_eq!(problem.status, 422);
+        problem.errors.into_iter().map(|fault| fault.pointer).collect()
+    }
+
+    #[test]
+    fn a_patch_changes_what_it_names_and_nothing_else() {
+        assert_eq!(merge(&before(), json!({})).unwrap().config, before());
+        let patch = json!({
+            "interval_seconds": 30, "quorum": null, "tags": {"tier": null, "env": "prod"},
+            "target": {"method": "HEAD"},
+        });
+        let after = merge(&before(), patch).unwrap().config;
+        assert_eq!((after.interval_seconds, after.quorum), (30, None));
+        assert_eq!(after.tags.keys().collect::<Vec<_>>(), ["env", "team"]);
+        let Target::Http(http) = &after.target;
+        assert_eq!((http.method.as_str(), http.headers.len()), ("HEAD", 1));
+        assert_eq!(after.name, "one");
+    }
+
+    #[test]
+    fn null_brings_a_default_back() {
+        let after = merge(&before(), json!({"name": null, "tags": null, "retries": null})).unwrap();
+        assert_eq!(after.config.name, "example.com");
+        assert!(after.config.tags.is_empty());
+    }
+
+    #[test]
+    fn the_url_can_be_changed_in_short() {
+        let after = merge(&before(), json!({"url": "https://example.org"})).unwrap();
+        assert_eq!(after.config.target.summary(), "https://example.org/");
+        assert_eq!(after.url_pointer, "/url");
+        let Target::Http(http) = &after.config.target;
+        assert_eq!(http.headers.len(), 1, "the rest of the target stays");
+        assert_eq!(refused(json!({"url": "nothing"})), ["/url"]);
+        assert_eq!(refused(json!({"url": null})), ["/url"]);
+        assert_eq!(refused(json!({"url": "https://example.org", "target": {}})), ["/url"]);
+    }
+
+    #[test]
+    fn what_cannot_be_changed_is_refused() {
+        let mut pointers = refused(json!({"id": 1, "status": "up", "target": {"x": 1}}));
+        pointers.sort();
+        assert_eq!(pointers, ["/id", "/status", "/target/x"]);
+        assert_eq!(refused(json!({"interval_seconds": 5})), ["/timeout_ms"]);
+        assert_eq!(refused(json!({"target": null})), ["/url"]);
+        assert_eq!(refused(json!([1])), [""]);
+    }
+}

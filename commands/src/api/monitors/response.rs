@@ -1,0 +1,91 @@
+//! Carrying a command out and answering with the monitor as it is then.
+
+use axum::Json;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pulsetrail_domain::MonitorId;
+use pulsetrail_domain::monitor::{Monitor, MonitorCommand, MonitorRequest};
+use pulsetrail_infra::http::{Identity, Problem, monitor_body_after_command};
+
+use super::super::CommandState;
+use super::super::precondition::Precondition;
+use super::super::request::{MonitorPath, RequestId, Writer};
+
+/// What every command to a monitor that exists comes with.
+#[derive(axum::extract::FromRequestParts)]
+#[from_request(state(CommandState))]
+pub(crate) struct Addressed {
+    writer: Writer,
+    monitor: MonitorPath,
+    precondition: Precondition,
+    request_id: RequestId,
+}
+
+impl Addressed {
+    /// Who asks.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.writer.0
+    }
+
+    /// Which monitor they name.
+    pub(super) fn monitor_id(&self) -> MonitorId {
+        self.monitor.0
+    }
+
+    /// The monitor as it is now.
+    pub(super) async fn load(&self, state: &CommandState) -> Result<Monitor, Problem> {
+        let organization_id = self.identity().organization_id;
+        Ok(state.monitors.load(organization_id, self.monitor_id()).await?)
+    }
+
+    /// The version that the caller wants to change, out of a monitor that was loaded.
+    pub(super) fn expected_version(&self, current: &Monitor) -> Result<Option<i64>, Problem> {
+        self.precondition.expected_version(current)
+    }
+
+    /// Carries a command out if the monitor is at a version that the caller wants to change.
+    pub(super) async fn execute(
+        &self,
+        state: &CommandState,
+        command: MonitorCommand,
+    ) -> Result<Monitor, Problem> {
+        let expected_version = match &self.precondition {
+            Precondition::None => None,
+            precondition => precondition.expected_version(&self.load(state).await?)?,
+        };
+        self.execute_at(state, MonitorRequest { expected_version, command }).await
+    }
+
+    /// Carries a command out, at the version that it names.
+    pub(super) async fn execute_at(
+        &self,
+        state: &CommandState,
+        request: MonitorRequest,
+    ) -> Result<Monitor, Problem> {
+        let identity = self.identity();
+        let metadata = self.request_id.metadata(identity);
+        let organization_id = identity.organization_id;
+        Ok(state.monitors.execute(organization_id, self.monitor_id(), request, metadata).await?)
+    }
+}
+
+/// The monitor as it is after a command, with its version as `ETag`, and where it was made with its
+/// `Location`.
+pub(super) async fn respond(
+    state: &CommandState,
+    status: StatusCode,
+    monitor_id: MonitorId,
+    monitor: Monitor,
+) -> Result<Response, Problem> {
+    let body = monitor_body_after_command(&state.store.read, monitor_id, monitor)
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    let tag: [(HeaderName, String); 1] = [(header::ETAG, body.etag())];
+    let mut response = (status, tag, Json(body)).into_response();
+    if status == StatusCode::CREATED {
+        let location = format!("/api/v1/monitors/{monitor_id}");
+        let location = location.parse().map_err(Problem::internal)?;
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}

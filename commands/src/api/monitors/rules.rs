@@ -1,0 +1,113 @@
+//! What the installation says about a configuration: where it can be checked from, and whether its
+//! target may be dialled.
+
+use axum::http::StatusCode;
+use pulsetrail_domain::monitor::{MonitorConfig, Violation};
+use pulsetrail_infra::http::Problem;
+
+use super::super::InstallationRules;
+use super::body::ParsedBody;
+use super::egress;
+
+/// Refuses regions that the installation does not have and targets that it does not dial. What the
+/// configuration `before` says already is not judged again: a rule that has become stricter does not
+/// keep anybody from renaming a monitor.
+///
+/// # Errors
+/// 422 with every mistake; its code is `egress_blocked` where the target is the only one.
+pub(super) fn judge(
+    rules: &InstallationRules,
+    parsed: &ParsedBody,
+    before: Option<&MonitorConfig>,
+) -> Result<(), Problem> {
+    let config = &parsed.config;
+    let had =
+        |index: usize| before.is_some_and(|before| before.regions.contains(&config.regions[index]));
+    let mut violations: Vec<Violation> = config
+        .regions
+        .iter()
+        .enumerate()
+        .filter(|(index, region)| !rules.regions.contains(region) && !had(*index))
+        .map(|(index, region)| {
+            let detail = format!("there is no region {region:?} here", region = region.as_str());
+            Violation::new(format!("/regions/{index}"), detail)
+        })
+        .collect();
+    let regions_are_good = violations.is_empty();
+    if before.is_none_or(|before| before.target != config.target)
+        && let Some(verdict) = egress::refusal(&rules.egress, &config.target)
+    {
+        violations.push(Violation::new(parsed.url_pointer, verdict.to_string()));
+    }
+    match (regions_are_good, violations.is_empty()) {
+        (_, true) => Ok(()),
+        (false, false) => Err(Problem::invalid(violations)),
+        (true, false) => {
+            let detail = "The target's address may not be dialled.";
+            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "egress_blocked", detail);
+            Err(Problem { errors: violations, ..problem })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pulsetrail_domain::egress::EgressPolicy;
+    use serde_json::{Value, json};
+
+    use super::super::body;
+    use super::*;
+
+    fn rules(allow: &[&str]) -> InstallationRules {
+        let allow = allow.iter().map(|net| net.parse().unwrap()).collect();
+        InstallationRules {
+            regions: vec!["default".parse().unwrap(), "eu".parse().unwrap()],
+            egress: EgressPolicy { allow, own: vec!["127.0.0.1:8080".parse().unwrap()] },
+            registration_open: true,
+        }
+    }
+
+    fn refused(rules: &InstallationRules, body: Value) -> Option<(&'static str, Vec<String>)> {
+        let problem = judge(rules, &body::read(body).unwrap(), None).err()?;
+        assert_eq!(problem.status, 422);
+        let pointers = problem.errors.into_iter().map(|fault| fault.pointer).collect();
+        Some((problem.code, pointers))
+    }
+
+    #[test]
+    fn regions_that_the_installation_does_not_have_are_refused() {
+        let body = json!({"url": "https://example.com", "regions": ["eu", "mars", "venus"]});
+        let expected = vec!["/regions/1".to_owned(), "/regions/2".to_owned()];
+        assert_eq!(refused(&rules(&[]), body), Some(("validation_failed", expected)));
+    }
+
+    #[test]
+    fn addresses_that_are_not_to_be_dialled_are_refused() {
+        let blocked = |pointer: &str| Some(("egress_blocked", vec![pointer.to_owned()]));
+        for url in ["http://127.0.0.1", "http://2130706433/", "http://[::1]:80", "http://10.0.0.1"]
+        {
+            assert_eq!(refused(&rules(&[]), json!({"url": url})), blocked("/url"), "{url}");
+        }
+        let full = json!({"target": {"type": "http", "url": "http://169.254.169.254/latest"}});
+        assert_eq!(refused(&rules(&[]), full), blocked("/target/url"));
+        assert_eq!(refused(&rules(&[]), json!({"url": "http://93.184.216.34"})), None);
+    }
+
+    #[test]
+    fn an_exception_lets_all_through_but_the_installation_itself() {
+        let rules = rules(&["127.0.0.0/8"]);
+        assert_eq!(refused(&rules, json!({"url": "http://127.0.0.1:9000"})), None);
+        assert!(refused(&rules, json!({"url": "http://127.0.0.1:8080"})).is_some());
+    }
+
+    #[test]
+    fn what_was_accepted_before_is_not_judged_again() {
+        let before = json!({"url": "http://10.0.0.1", "regions": ["gone"]});
+        let before = body::read(before).unwrap().config;
+        let after = json!({"url": "http://10.0.0.1", "regions": ["gone", "mars"], "name": "new"});
+        let after = body::read(after).unwrap();
+        let problem = judge(&rules(&[]), &after, Some(&before)).unwrap_err();
+        assert_eq!(problem.errors.len(), 1);
+        assert_eq!(problem.errors[0].pointer, "/regions/1");
+    }
+}
