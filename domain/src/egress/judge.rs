@@ -87,11 +87,7 @@ impl EgressPolicy {
     /// Judges an address; `is_local` says whether an address is one of this machine's, and is asked
     /// only where a listener on every address has the port.
     #[must_use]
-    pub fn judge_knowing(
-        &self,
-        address: SocketAddr,
-        is_local: impl Fn(IpAddr) -> bool,
-    ) -> Verdict {
+    pub fn judge_knowing(&self, address: SocketAddr, is_local: impl Fn(IpAddr) -> bool) -> Verdict {
         let ip = address.ip().to_canonical();
         let dialled = SocketAddr::new(ip, address.port());
         let ruling = self.rule(address.ip());

@@ -242,8 +242,7 @@ fn an_allowed_range_opens_itself_and_nothing_else() {
 
 #[test]
 fn what_is_pulsetrails_own_is_refused_whatever_is_allowed() {
-    let policy =
-        policy(&["0.0.0.0/0", "::/0"], &["127.0.0.1:8080", "0.0.0.0:9092", "[::1]:5432"]);
+    let policy = policy(&["0.0.0.0/0", "::/0"], &["127.0.0.1:8080", "0.0.0.0:9092", "[::1]:5432"]);
     let own = |address: &str| policy.judge(address.parse().unwrap()).ruling == Ruling::RefusedOwn;
     for address in [
         "127.0.0.1:8080",
