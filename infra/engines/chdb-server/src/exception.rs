@@ -70,6 +70,13 @@ impl Exception {
         }
     }
 
+    /// The same, without a path that the client has no use for.
+    pub(crate) fn without(mut self, path: &[u8]) -> Self {
+        let path = String::from_utf8_lossy(path);
+        self.text = self.text.replace(&format!("(in file/uri {path}): "), "");
+        self
+    }
+
     /// The body of the answer.
     pub(crate) fn body(&self, version: &str) -> String {
         format!("{} (version {version} (embedded build))\n", self.text)

@@ -174,7 +174,10 @@ fn executed(
         (Statement::Insert(insert), Some(rows)) => {
             output.set_format(&job.format);
             let text = insert.reading_file(rows.path_bytes());
-            let mut counters = connection.query(&text, &job.format, values)?.counters();
+            let mut counters = connection
+                .query(&text, &job.format, values)
+                .map_err(|exception| exception.without(rows.path_bytes()))?
+                .counters();
             // The engine counts the rows of the body as a result.
             counters.read_rows = counters.read_rows.max(counters.result_rows);
             counters.read_bytes = counters.read_bytes.max(counters.result_bytes);

@@ -63,6 +63,11 @@ pub(crate) fn parse(source: &[u8]) -> Result<Statement, Exception> {
     if let Some(insert) = Cursor::new(source).insert()? {
         crate::confinement::check(&insert.target)?;
         crate::confinement::check(&insert.settings)?;
+        // The engine would ignore what follows the rows.
+        if insert.format.eq_ignore_ascii_case("Values") {
+            let rows = source.get(insert.data_start..).unwrap_or_default();
+            tokens_of_one_statement(rows)?;
+        }
         return Ok(Statement::Insert(insert));
     }
     let (text, tokens) = single_statement(source)?;
@@ -100,6 +105,15 @@ pub(crate) fn changes_framing(setting: &str) -> bool {
 
 /// The text up to its first semicolon, when nothing but semicolons and comments follows.
 fn single_statement(source: &[u8]) -> Result<(&[u8], Vec<Token>), Exception> {
+    let (tokens, end) = tokens_of_one_statement(source)?;
+    if tokens.is_empty() {
+        return Err(Exception::new(Error::SyntaxError, "Empty query"));
+    }
+    Ok((source.get(..end).unwrap_or(source), tokens))
+}
+
+/// The tokens before the first semicolon, and where that is.
+fn tokens_of_one_statement(source: &[u8]) -> Result<(Vec<Token>, usize), Exception> {
     let mut tokens = Vec::new();
     let mut end = None;
     for token in Lexer::new(source) {
@@ -114,11 +128,7 @@ fn single_statement(source: &[u8]) -> Result<(&[u8], Vec<Token>), Exception> {
             tokens.push(token);
         }
     }
-    if tokens.is_empty() {
-        return Err(Exception::new(Error::SyntaxError, "Empty query"));
-    }
-    let text = source.get(..end.unwrap_or(source.len())).unwrap_or(source);
-    Ok((text, tokens))
+    Ok((tokens, end.unwrap_or(source.len())))
 }
 
 /// The name behind a closing `FORMAT name [SETTINGS …]`.

@@ -78,7 +78,12 @@ fn a_client_cannot_name_the_file() {
 
 #[test]
 fn several_statements_are_refused_and_closing_semicolons_are_not() {
-    for source in ["SELECT 1; SELECT 2", "SELECT 1;;; x", "DROP TABLE a; -- x\n DROP TABLE b"] {
+    for source in [
+        "SELECT 1; SELECT 2",
+        "SELECT 1;;; x",
+        "DROP TABLE a; -- x\n DROP TABLE b",
+        "INSERT INTO t VALUES (1, ';'); SELECT 1",
+    ] {
         assert_eq!(
             parse(source.as_bytes()).map_err(|exception| exception.code),
             Err(62),

@@ -11,6 +11,7 @@ async fn exceptions_have_the_status_and_the_code_of_clickhouse() {
         ("", &[], 400, "62"),
         ("SELECT 1; SELECT 2", &[], 400, "62"),
         ("1 + 1", &[], 400, "62"),
+        ("INSERT INTO FUNCTION null('a UInt8') FORMAT CSV x", &[], 400, "117"),
         ("SELECT 1", &[("no_such_setting", "1")], 404, "115"),
         ("SELECT 1", &[("database", "no_such_database")], 404, "81"),
         ("SELECT 1 FORMAT NoSuchFormat", &[], 404, "73"),

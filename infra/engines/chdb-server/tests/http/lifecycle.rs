@@ -87,6 +87,32 @@ async fn a_killed_server_loses_no_acknowledged_row() {
     assert_eq!(std::fs::read_dir(spool).unwrap().count(), 0, "spooled rows are left");
 }
 
+#[tokio::test]
+async fn an_insert_that_breaks_off_inserts_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path());
+    let client = server.client().with_compression(clickhouse::Compression::None);
+    create(&client).await;
+    let spool = directory.path().join("chdb-server/spool");
+    let spooled = || std::fs::read_dir(&spool).unwrap().count();
+    let mut broken = client.insert::<Number>("t").await.unwrap();
+    for a in 0..500_000 {
+        broken.write(&Number { a }).await.unwrap();
+    }
+    eventually(|| spooled() == 1).await;
+    drop(broken);
+    eventually(|| spooled() == 0).await;
+    assert_eq!(count(&client).await, 0);
+}
+
+async fn eventually(condition: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !condition() {
+        assert!(tokio::time::Instant::now() < deadline, "it did not happen in time");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
 #[test]
 fn an_address_of_the_network_is_refused() {
     let directory = tempfile::tempdir().unwrap();

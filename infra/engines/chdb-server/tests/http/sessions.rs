@@ -30,10 +30,12 @@ async fn a_session_can_be_asked_for_and_closed() {
 #[tokio::test]
 async fn a_session_serves_one_request_at_a_time() {
     let session = [("session_id", "locked")];
-    let slow = tokio::spawn(async { ask("SELECT sleep(2)", &[("session_id", "locked")]).await });
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(2);
-    while !ask("SELECT 1", &session).await.1.contains("SESSION_IS_LOCKED") {
-        assert!(tokio::time::Instant::now() < deadline, "the session was never locked");
+    let slow = tokio::spawn(async { ask("SELECT sleep(2.5)", &[("session_id", "locked")]).await });
+    let running = "SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleep(2.5)%'";
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while ask(running, &[]).await.1 == "0\n" {
+        assert!(tokio::time::Instant::now() < deadline, "the slow query never ran");
     }
+    assert!(ask("SELECT 1", &session).await.1.contains("SESSION_IS_LOCKED"));
     assert_eq!(slow.await.unwrap().0, 200);
 }
