@@ -8,7 +8,7 @@ use pulsetrail_infra::http::Problem;
 use serde_json::Value;
 use url::Host;
 
-use super::fields::Fields;
+use super::fields::{Fields, refuse_nul};
 
 const DEFAULT_INTERVAL_SECONDS: u32 = 60;
 const DEFAULT_TIMEOUT_MS: u32 = 10_000;
@@ -33,6 +33,7 @@ pub(super) const FULL_URL: &str = "/target/url";
 /// 422 with every mistake: fields of another type, unknown ones, and values outside their limits.
 pub(super) fn read(body: Value) -> Result<ParsedBody, Problem> {
     let mut violations = Vec::new();
+    refuse_nul(&body, "", &mut violations);
     let (config, url_pointer) = config(body, &mut violations);
     if let Some(config) = &config {
         // A limit is checked where the value could be read: each place is named once.

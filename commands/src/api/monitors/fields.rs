@@ -66,6 +66,30 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Refuses every text in `value`, which stands at `place`, that has a NUL character: the log would
+/// take it, and Postgres' `jsonb` and `text`, which the read model is made of, would not.
+pub(super) fn refuse_nul(value: &Value, place: &str, violations: &mut Vec<Violation>) {
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            violations.push(Violation::new(place, "must not have the character U+0000"));
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                refuse_nul(item, &format!("{place}/{index}"), violations);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if name.contains('\0') {
+                    violations.push(Violation::new(place, "has a name with the character U+0000"));
+                }
+                refuse_nul(field, &format!("{place}/{}", escape(name)), violations);
+            }
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -85,5 +109,16 @@ mod tests {
         fields.finish();
         let pointers: Vec<&str> = violations.iter().map(|fault| fault.pointer.as_str()).collect();
         assert_eq!(pointers, ["/at/count", "/at/list/1", "/at/x~1y"]);
+    }
+
+    #[test]
+    fn a_text_that_the_read_model_cannot_keep_is_refused() {
+        let mut violations = Vec::new();
+        let body = json!({"name": "a\0b", "tags": {"x\0": "1"}, "regions": ["a", "\0"], "n": 1});
+        refuse_nul(&body, "", &mut violations);
+        let mut pointers: Vec<&str> =
+            violations.iter().map(|fault| fault.pointer.as_str()).collect();
+        pointers.sort_unstable();
+        assert_eq!(pointers, ["/name", "/regions/1", "/tags"]);
     }
 }

@@ -4,6 +4,7 @@
 use axum::http::StatusCode;
 use pulsetrail_domain::monitor::{MonitorConfig, Violation};
 use pulsetrail_infra::http::Problem;
+use pulsetrail_infra::metrics;
 
 use super::super::InstallationRules;
 use super::body::ParsedBody;
@@ -38,6 +39,10 @@ pub(super) fn judge(
         && let Some(verdict) = egress::refusal(&rules.egress, &config.target)
     {
         violations.push(Violation::new(parsed.url_pointer, verdict.to_string()));
+        tracing::info!(egress.verdict = %verdict, "a monitor's target was refused");
+        if let Some(range) = verdict.refused_range() {
+            metrics::egress_blocked(range);
+        }
     }
     match (regions_are_good, violations.is_empty()) {
         (_, true) => Ok(()),

@@ -1,0 +1,58 @@
+//! The REST command API on real PostgreSQL and Apache Kafka.
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
+mod accounts;
+mod check;
+mod monitors;
+mod reconfigure;
+
+use axum::Router;
+use pulsetrail_commands::{CommandState, InstallationRules, router};
+use pulsetrail_harness::Corner;
+use pulsetrail_infra::http::AccessTokens;
+use pulsetrail_infra::store::Store;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// The write side alone, served in this process. It ends with the test.
+struct Commands {
+    url: String,
+    store: Store,
+    server: JoinHandle<()>,
+}
+
+impl Commands {
+    /// In a corner, for anybody who comes.
+    async fn start(corner: &Corner) -> Self {
+        Self::with_registration(corner, true).await
+    }
+
+    async fn with_registration(corner: &Corner, registration_open: bool) -> Self {
+        let (store, kafka) = (corner.store().await, corner.kafka());
+        store.migrate().await.unwrap();
+        let rules = InstallationRules {
+            regions: vec!["default".parse().unwrap(), "eu".parse().unwrap()],
+            registration_open,
+            ..InstallationRules::default()
+        };
+        let tokens = AccessTokens::new(&[7; 32], 900);
+        let state = CommandState::with_rules(store.clone(), kafka, tokens, rules).unwrap();
+        let routes: Router = router(state);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        Self { url, store, server }
+    }
+
+    /// How many events the log has.
+    async fn events(&self) -> i64 {
+        let count = sqlx::query_scalar("select count(*) from events").fetch_one(&self.store.read);
+        count.await.unwrap()
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
