@@ -2,6 +2,7 @@
 //! target may be dialled.
 
 use axum::http::StatusCode;
+use pulsetrail_domain::Region;
 use pulsetrail_domain::monitor::{MonitorConfig, Violation};
 use pulsetrail_infra::http::Problem;
 use pulsetrail_infra::metrics;
@@ -22,13 +23,12 @@ pub(super) fn judge(
     before: Option<&MonitorConfig>,
 ) -> Result<(), Problem> {
     let config = &parsed.config;
-    let had =
-        |index: usize| before.is_some_and(|before| before.regions.contains(&config.regions[index]));
+    let had = |region: &Region| before.is_some_and(|before| before.regions.contains(region));
     let mut violations: Vec<Violation> = config
         .regions
         .iter()
         .enumerate()
-        .filter(|(index, region)| !rules.regions.contains(region) && !had(*index))
+        .filter(|(_, region)| !rules.regions.contains(region) && !had(region))
         .map(|(index, region)| {
             let detail = format!("there is no region {region:?} here", region = region.as_str());
             Violation::new(format!("/regions/{index}"), detail)
