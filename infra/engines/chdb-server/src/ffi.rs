@@ -315,3 +315,22 @@ pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` has no preconditions.
     unsafe { libc::_exit(code) }
 }
+
+/// Lets the process open as many files as the system allows it to. The engine keeps about three open for
+/// each of its threads, so that the usual 1,024 would end some hundreds of concurrent queries.
+///
+/// # Errors
+/// What the operating system said; the old limit holds.
+pub(crate) fn raise_open_files_limit() -> std::io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live rlimit, which the call fills in.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the pointer is to a live rlimit, which the call reads.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(())
+}

@@ -51,6 +51,9 @@ impl Signals {
 
 /// Serves until a signal, closes the engine, and ends the process.
 pub(crate) async fn serve(config: Config) -> Result<Infallible, Error> {
+    if let Err(error) = ffi::raise_open_files_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let signals = Signals::new().map_err(Error::Runtime)?;
     let listener = TcpListener::bind(config.listen)
         .await
