@@ -22,16 +22,16 @@ run: build ## Build and run everything on this machine
 	@exec target/release/pulsetrail up
 
 demo: build ## Run with sample targets and a signed-up user
-	@exec target/release/pulsetrail demo
+	@exec target/release/pulsetrail up --demo
 
 test: engines ## Run every test
-	@cargo build -p pulsetrail -p chdb-server && exec cargo test --workspace
+	@cargo build -p chdb-server && exec cargo test --workspace
 
-bench: build ## Measure (ONLY=name for one figure)
-	@exec target/release/pulsetrail bench $(ONLY)
+bench: engines ## Measure (ONLY=name for one figure)
+	@exec cargo bench --quiet --bench bench -- $(ONLY)
 
-soak: build ## Run the long fault, fuzz and browser runs
-	@PULSETRAIL_SOAK=1 exec cargo test --workspace --release -- --include-ignored
+soak: engines ## Run the long fault, fuzz and browser runs
+	@cargo build --release -p chdb-server && PULSETRAIL_SOAK=1 exec cargo test --workspace --release -- --include-ignored
 
 lint: tools ## Check format and lints
 	@cargo fmt --all --check && exec cargo clippy --workspace --all-targets -- -D warnings
