@@ -1,1 +1,11 @@
-//! projections
+//! The read side: the projections that follow the log, the queries over them, and the live feed.
+
+mod analytics;
+mod backoff;
+pub mod live;
+pub mod projector;
+mod queries;
+pub mod views;
+
+pub use live::LiveHub;
+pub use queries::{QueryState, router};

@@ -21,7 +21,7 @@ pub struct EventWithMetadata {
     pub metadata: Box<RawValue>,
 }
 
-const COLUMNS: &str = "position, organization_id, aggregate_type, aggregate_id, sequence, \
+pub(super) const COLUMNS: &str = "position, organization_id, aggregate_type, aggregate_id, sequence, \
                        event_type, event_version, recorded_at, payload, metadata";
 
 /// The position of the newest event; [`Position::START`] of an empty log.

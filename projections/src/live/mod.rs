@@ -1,0 +1,167 @@
+//! The live feed: `GET /api/v1/live`, a WebSocket.
+//!
+//! One hub of a process follows the log and hands each event, serialized once, to the queues of the
+//! connections that are in its room ([`switchboard`]). A queue is bounded, and the hub never waits for
+//! one: who is too slow loses the queue, is told so, and reads on from where they stopped, from memory
+//! or from the event store ([`replay`]), until a new queue takes over behind it.
+
+mod connection;
+mod event;
+mod memory;
+mod message;
+mod replay;
+mod rooms;
+mod session;
+mod switchboard;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::response::Response;
+use pulsetrail_domain::Position;
+use pulsetrail_infra::follower::Follower;
+use pulsetrail_infra::http::{Identity, Problem};
+use pulsetrail_infra::kafka::Kafka;
+use pulsetrail_infra::store::{Event, Store, head};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::event::LiveEvent;
+use self::memory::Bounds;
+use self::session::Session;
+use self::switchboard::Switchboard;
+use crate::backoff::Backoff;
+use crate::queries::{NoParameters, Parameters};
+
+/// What a process remembers of the log, to serve those who come back from memory.
+const BOUNDS: Bounds = Bounds { events: 50_000, bytes: 48 << 20 };
+/// How many events are taken from the log at a time.
+const BATCH: usize = 1_000;
+/// The largest message that a client may send, in bytes.
+const MAX_MESSAGE_BYTES: usize = 64 << 10;
+
+/// The live feed of a process.
+#[derive(Clone)]
+pub struct LiveHub {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    board: Mutex<Switchboard>,
+    /// Whether the hub knows where the log stands.
+    started: watch::Sender<bool>,
+    shutdown: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl LiveHub {
+    /// Starts to follow the log, from its head on, until `shutdown`, which closes every connection.
+    /// Must be called within a Tokio runtime.
+    #[must_use]
+    pub fn start(store: Store, kafka: Kafka, shutdown: CancellationToken) -> Self {
+        let hub = Self::at(store, shutdown, Position::START);
+        tokio::spawn(hub.clone().follow(kafka));
+        hub
+    }
+
+    /// Ends when every connection is closed, after the shutdown.
+    pub async fn drained(&self) {
+        self.inner.connections.close();
+        self.inner.connections.wait().await;
+    }
+
+    fn at(store: Store, shutdown: CancellationToken, start: Position) -> Self {
+        let board = Mutex::new(Switchboard::new(BOUNDS, start));
+        let (started, connections) = (watch::Sender::new(false), TaskTracker::new());
+        Self { inner: Arc::new(Inner { store, board, started, shutdown, connections }) }
+    }
+
+    fn board(&self) -> MutexGuard<'_, Switchboard> {
+        // Nothing that is done under the lock leaves it half done.
+        self.inner.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn follow(self, kafka: Kafka) {
+        let shutdown = self.inner.shutdown.clone();
+        let mut backoff = Backoff::new();
+        let start = loop {
+            match head(&self.inner.store.read).await {
+                Ok(head) => break head,
+                Err(error) => {
+                    tracing::warn!(%error, "the live feed cannot start yet");
+                    backoff.wait(&shutdown).await;
+                }
+            }
+            if shutdown.is_cancelled() {
+                return;
+            }
+        };
+        *self.board() = Switchboard::new(BOUNDS, start);
+        self.inner.started.send_replace(true);
+        let mut follower = Follower::new(self.inner.store.read.clone(), kafka, start);
+        loop {
+            let next = tokio::select! {
+                next = follower.next_batch(BATCH) => next,
+                () = shutdown.cancelled() => return,
+            };
+            match next {
+                Ok(events) => {
+                    backoff.reset();
+                    self.publish(&events).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the live feed stands still for now");
+                    backoff.wait(&shutdown).await;
+                }
+            }
+        }
+    }
+
+    async fn publish(&self, events: &[Event]) {
+        for event in events {
+            match LiveEvent::new(event) {
+                Some(event) => self.board().publish(Arc::new(event)),
+                None => self.board().advance(event.position),
+            }
+            // With thousands of connections one event is a millisecond's work: let others in.
+            tokio::task::consume_budget().await;
+        }
+    }
+
+    /// Waits until the hub knows where the log stands.
+    async fn started(&self) {
+        // The sender lives as long as the hub.
+        let _ = self.inner.started.subscribe().wait_for(|started| *started).await;
+    }
+}
+
+/// `GET /api/v1/live`: takes the connection over.
+pub(crate) async fn connect(
+    identity: Identity,
+    State(hub): State<LiveHub>,
+    Parameters(NoParameters {}): Parameters<NoParameters>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let open = hub.inner.connections.token();
+    // Buffers are kept small, for there are many connections, most of them idle.
+    let upgrade = upgrade
+        .max_message_size(MAX_MESSAGE_BYTES)
+        .max_frame_size(MAX_MESSAGE_BYTES)
+        .read_buffer_size(4 << 10)
+        .write_buffer_size(16 << 10);
+    Ok(upgrade.on_upgrade(async move |socket| {
+        let shutdown = hub.inner.shutdown.clone();
+        tokio::select! {
+            () = hub.started() => {}
+            () = shutdown.cancelled() => {}
+        }
+        let session = Session::new(hub, identity.organization_id);
+        connection::serve(socket, session, shutdown).await;
+        drop(open);
+    }))
+}

@@ -1,0 +1,222 @@
+//! One connection's subscriptions: what it gets, and how far it has got. It knows no socket.
+//!
+//! A session sends in two ways, one after the other. While it has a **replay**, it reads the log from
+//! `replay.at` to `replay.through`, and its queue waits. Else it sends what comes through its queue,
+//! which holds every event of its rooms behind `replay.through`. So there is neither a gap nor a
+//! repetition at the seam, and positions only grow, but where a client asks for an earlier one.
+
+use axum::extract::ws::Utf8Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use pulsetrail_domain::{MonitorId, OrganizationId, Position};
+use pulsetrail_infra::metrics;
+
+use super::LiveHub;
+use super::event::LiveEvent;
+use super::memory::Page;
+use super::message::{ClientMessage, Named, Refusal, Selected, ServerMessage};
+use super::replay::Replay;
+use super::rooms::{MAX_ROOMS, Rooms};
+use super::switchboard::{ConnectionId, Queue};
+
+pub(super) struct Session {
+    hub: LiveHub,
+    organization_id: OrganizationId,
+    id: ConnectionId,
+    pub(super) queue: Queue,
+    rooms: Rooms,
+    /// Everything up to there was sent, while there is no replay.
+    sent: Position,
+    replay: Option<Replay>,
+}
+
+impl Session {
+    pub(super) fn new(hub: LiveHub, organization_id: OrganizationId) -> Self {
+        let mut board = hub.board();
+        let (id, queue) = board.connect(organization_id);
+        let sent = board.head();
+        metrics::live_connections(board.connections());
+        drop(board);
+        Self { hub, organization_id, id, queue, rooms: Rooms::default(), sent, replay: None }
+    }
+
+    /// What to answer to a message of the client.
+    pub(super) async fn handle(&mut self, text: &str) -> Vec<ServerMessage> {
+        let answer = match ClientMessage::parse(text) {
+            Ok(ClientMessage::Subscribe { monitors, after }) => match self.select(monitors).await {
+                Ok(selected) => self.subscribe(selected, after),
+                Err(refusal) => Err(refusal),
+            },
+            Ok(ClientMessage::Unsubscribe { monitors }) => {
+                self.unsubscribe(monitors);
+                Ok(Vec::new())
+            }
+            Ok(ClientMessage::Ping {}) => Ok(vec![ServerMessage::Pong]),
+            Err(refusal) => Err(refusal),
+        };
+        answer.unwrap_or_else(|refusal| vec![refusal.into()])
+    }
+
+    /// The monitors that were named, if they are all the organization's.
+    async fn select(&self, named: Named) -> Result<Selected, Refusal> {
+        let names = match named {
+            Named::All(all) => return Ok(Selected::All(all)),
+            Named::Some(names) => names,
+        };
+        if names.len() > MAX_ROOMS {
+            return Err(too_many_rooms());
+        }
+        let mut ids = names
+            .iter()
+            .map(|name| name.parse::<MonitorId>().map_err(|_| not_found(name)))
+            .collect::<Result<Vec<_>, _>>()?;
+        ids.sort_unstable();
+        ids.dedup();
+        let found: Vec<sqlx::types::Uuid> = sqlx::query_scalar(
+            "select monitor_id from monitor_view
+             where organization_id = $1 and monitor_id = any($2)",
+        )
+        .bind(self.organization_id.0)
+        .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+        .fetch_all(&self.hub.inner.store.read)
+        .await
+        .map_err(|error| {
+            tracing::warn!(%error, "a subscription cannot be checked for now");
+            Refusal::new("unavailable", "Monitors cannot be looked up for now; try again.")
+        })?;
+        match ids.iter().find(|id| !found.contains(&id.0)) {
+            Some(unknown) => Err(not_found(&unknown.to_string())),
+            None => Ok(Selected::Some(ids)),
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        selected: Selected,
+        after: Option<Position>,
+    ) -> Result<Vec<ServerMessage>, Refusal> {
+        let hub = self.hub.clone();
+        let mut board = hub.board();
+        let position = board.head();
+        let first = self.rooms.is_empty();
+        if first || (self.replay.is_none() && self.queue.is_empty() && !self.queue.is_closed()) {
+            self.sent = position;
+        }
+        let sent = self.replay.as_ref().map_or(self.sent, |replay| replay.at);
+        if let Some(after) = after {
+            let mut rooms = self.rooms.clone();
+            rooms.sent_through(sent);
+            if !rooms.add(&selected, after, true) {
+                return Err(too_many_rooms());
+            }
+            self.rooms = rooms;
+        } else if !self.rooms.add(&selected, position, false) {
+            return Err(too_many_rooms());
+        }
+        board.enter(self.id, &selected);
+        let subscribed = ServerMessage::Subscribed { monitors: selected, position };
+        let Some(after) = after else { return Ok(vec![subscribed]) };
+        // Everything begins anew behind the earliest position that is asked for.
+        let at = if first { after } else { after.min(sent) };
+        (self.queue, self.sent) = board.renew(self.id);
+        if at < position {
+            self.replay = Some(Replay::new(&self.rooms, at, position));
+            return Ok(vec![subscribed]);
+        }
+        self.replay = None;
+        Ok(vec![subscribed, ServerMessage::Replayed { through: after.max(position) }])
+    }
+
+    fn unsubscribe(&mut self, named: Named) {
+        let selected = match named {
+            Named::All(all) => Selected::All(all),
+            // What is no id is no room either.
+            Named::Some(names) => {
+                Selected::Some(names.iter().filter_map(|name| name.parse().ok()).collect())
+            }
+        };
+        let mut board = self.hub.board();
+        if matches!(selected, Selected::All(_)) {
+            board.leave(self.id, &Selected::Some(self.rooms.named().collect()));
+        }
+        board.leave(self.id, &selected);
+        self.rooms.remove(&selected);
+    }
+
+    /// Whether the log is being read, and the queue must wait.
+    pub(super) fn is_replaying(&self) -> bool {
+        self.replay.is_some()
+    }
+
+    /// The next page of the replay, if there is one.
+    pub(super) fn next_page(&self) -> Option<BoxFuture<'static, Page>> {
+        let replay = self.replay.clone()?;
+        Some(replay.next_page(self.hub.clone(), self.organization_id).boxed())
+    }
+
+    /// Takes a page of the replay: the messages to send, and what to say after them.
+    pub(super) fn take_page(&mut self, page: &Page) -> (Vec<Utf8Bytes>, Option<ServerMessage>) {
+        let events = page.events.iter().filter(|event| self.rooms.want(event));
+        let messages = events.map(|event| event.message.clone()).collect();
+        let Some(replay) = &mut self.replay else { return (messages, None) };
+        replay.at = page.reached.max(replay.at);
+        if replay.at < replay.through {
+            return (messages, None);
+        }
+        let through = replay.through;
+        self.sent = through;
+        self.replay = None;
+        // More came meanwhile than the queue holds: it is no fault of the client, and is read on.
+        if self.queue.is_closed() {
+            self.start_anew();
+        }
+        let replayed = self.replay.is_none().then_some(ServerMessage::Replayed { through });
+        (messages, replayed)
+    }
+
+    /// Takes an event out of the queue: the message to send, if it is wanted.
+    pub(super) fn take_event(&mut self, event: &LiveEvent) -> Option<Utf8Bytes> {
+        let wanted = self.rooms.want(event);
+        self.sent = event.position.max(self.sent);
+        wanted.then(|| event.message.clone())
+    }
+
+    /// The queue has ended, for the client was too slow.
+    pub(super) fn take_end_of_queue(&mut self) -> ServerMessage {
+        metrics::live_lagged();
+        let resume_after = self.sent;
+        self.start_anew();
+        ServerMessage::Lagged { resume_after }
+    }
+
+    /// A new queue, and a replay of what lies between what was sent and the queue.
+    fn start_anew(&mut self) {
+        let (queue, head) = self.hub.board().renew(self.id);
+        self.queue = queue;
+        if self.sent < head {
+            self.replay = Some(Replay::new(&self.rooms, self.sent, head));
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let mut board = self.hub.board();
+        board.leave(self.id, &Selected::All(super::message::All::All));
+        board.leave(self.id, &Selected::Some(self.rooms.named().collect()));
+        board.disconnect(self.id);
+        metrics::live_connections(board.connections());
+    }
+}
+
+fn not_found(name: &str) -> Refusal {
+    Refusal::new("not_found", format!("There is no monitor {name}."))
+}
+
+fn too_many_rooms() -> Refusal {
+    let detail = format!("A connection can be subscribed to at most {MAX_ROOMS} monitors.");
+    Refusal::new("too_many_monitors", detail)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

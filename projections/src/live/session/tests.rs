@@ -1,0 +1,183 @@
+use std::sync::Arc;
+
+use pulsetrail_infra::store::Store;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::super::event::tests::live;
+use super::super::switchboard::QUEUE;
+use super::*;
+
+const ORGANIZATION: u128 = 1;
+
+/// A hub that began at 10 and is fed by hand. Nothing in these tests asks Postgres.
+pub(in crate::live) fn hub() -> LiveHub {
+    let nowhere = PgPool::connect_lazy("postgres://127.0.0.1:1/none").unwrap();
+    let store = Store { read: nowhere.clone(), write: nowhere };
+    let hub = LiveHub::at(store, CancellationToken::new(), Position(10));
+    hub.inner.started.send_replace(true);
+    hub
+}
+
+/// Publishes events of one of the organization's monitors.
+pub(in crate::live) fn publish(hub: &LiveHub, positions: impl IntoIterator<Item = i64>) {
+    for position in positions {
+        hub.board().publish(Arc::new(live(position, ORGANIZATION, 7)));
+    }
+}
+
+pub(in crate::live) fn session(hub: &LiveHub) -> Session {
+    Session::new(hub.clone(), OrganizationId(Uuid::from_u128(ORGANIZATION)))
+}
+
+/// The answers to a message, as JSON.
+async fn ask(session: &mut Session, message: Value) -> Value {
+    let answers = session.handle(&message.to_string()).await;
+    serde_json::to_value(answers).unwrap()
+}
+
+fn position(message: &Utf8Bytes) -> i64 {
+    let message: Value = serde_json::from_str(message.as_str()).unwrap();
+    message["position"].as_i64().unwrap()
+}
+
+/// Everything that the session has to send now: positions of events, other messages as they are.
+async fn sent(session: &mut Session) -> Vec<Value> {
+    let mut all = Vec::new();
+    loop {
+        if let Some(page) = session.next_page() {
+            let (events, replayed) = session.take_page(&page.await);
+            all.extend(events.iter().map(|event| json!(position(event))));
+            all.extend(replayed.map(|message| serde_json::to_value(message).unwrap()));
+        } else if let Ok(event) = session.queue.try_recv() {
+            all.extend(session.take_event(&event).iter().map(|event| json!(position(event))));
+        } else if session.queue.is_closed() {
+            all.push(serde_json::to_value(session.take_end_of_queue()).unwrap());
+        } else {
+            return all;
+        }
+    }
+}
+
+fn numbers(range: impl IntoIterator<Item = i64>) -> Vec<Value> {
+    range.into_iter().map(Value::from).collect()
+}
+
+fn replayed(through: i64) -> Value {
+    json!({"type": "replayed", "through": through})
+}
+
+#[tokio::test]
+async fn a_subscriber_gets_what_comes_and_nothing_from_before() {
+    let hub = hub();
+    let mut session = session(&hub);
+    publish(&hub, 11..=12);
+    let answer = ask(&mut session, json!({"type": "subscribe", "monitors": "all"})).await;
+    assert_eq!(answer, json!([{"type": "subscribed", "monitors": "all", "position": 12}]));
+    publish(&hub, 13..=14);
+    assert_eq!(sent(&mut session).await, numbers(13..=14));
+}
+
+#[tokio::test]
+async fn who_comes_back_gets_every_event_once_with_no_gap_at_the_seam() {
+    let hub = hub();
+    publish(&hub, 11..=1_000);
+    let mut session = session(&hub);
+    let message = json!({"type": "subscribe", "monitors": "all", "after": 20});
+    ask(&mut session, message).await;
+    let page = session.next_page().unwrap().await;
+    // These come while the first page is on its way.
+    publish(&hub, 1_001..=1_100);
+    let (first, _) = session.take_page(&page);
+    let mut all: Vec<Value> = first.iter().map(|event| json!(position(event))).collect();
+    all.extend(sent(&mut session).await);
+    let expected = [numbers(21..=1_000), vec![replayed(1_000)], numbers(1_001..=1_100)].concat();
+    assert_eq!(all, expected);
+}
+
+#[tokio::test]
+async fn a_position_that_is_not_reached_yet_is_waited_for() {
+    let hub = hub();
+    let mut session = session(&hub);
+    let message = json!({"type": "subscribe", "monitors": "all", "after": 15});
+    let answer = ask(&mut session, message).await;
+    assert_eq!(answer[1], replayed(15));
+    publish(&hub, 11..=17);
+    assert_eq!(sent(&mut session).await, numbers(16..=17));
+}
+
+#[tokio::test]
+async fn a_slow_subscriber_is_told_and_misses_nothing() {
+    let hub = hub();
+    let mut session = session(&hub);
+    ask(&mut session, json!({"type": "subscribe", "monitors": "all"})).await;
+    let (queued, last) = (10 + QUEUE as i64, 20 + QUEUE as i64);
+    publish(&hub, 11..=last);
+    let all = sent(&mut session).await;
+    let lagged = json!({"type": "lagged", "resume_after": queued});
+    let expected =
+        [numbers(11..=queued), vec![lagged], numbers(queued + 1..=last), vec![replayed(last)]];
+    assert_eq!(all, expected.concat());
+    publish(&hub, [last + 1]);
+    assert_eq!(sent(&mut session).await, numbers([last + 1]));
+}
+
+#[tokio::test]
+async fn a_queue_that_overflows_during_a_replay_is_no_fault_of_the_client() {
+    let hub = hub();
+    publish(&hub, 11..=20);
+    let mut session = session(&hub);
+    let message = json!({"type": "subscribe", "monitors": "all", "after": 10});
+    ask(&mut session, message).await;
+    let last = 30 + QUEUE as i64;
+    publish(&hub, 21..=last);
+    let all = sent(&mut session).await;
+    assert_eq!(all, [numbers(11..=last), vec![replayed(last)]].concat());
+}
+
+#[tokio::test]
+async fn asking_again_from_an_earlier_position_begins_there() {
+    let hub = hub();
+    let mut session = session(&hub);
+    ask(&mut session, json!({"type": "subscribe", "monitors": "all"})).await;
+    publish(&hub, 11..=13);
+    assert_eq!(sent(&mut session).await, numbers(11..=13));
+    publish(&hub, 14..=15);
+    let message = json!({"type": "subscribe", "monitors": "all", "after": 12});
+    ask(&mut session, message).await;
+    assert_eq!(sent(&mut session).await, [numbers(13..=15), vec![replayed(15)]].concat());
+}
+
+#[tokio::test]
+async fn who_unsubscribed_gets_nothing_more() {
+    let hub = hub();
+    let mut session = session(&hub);
+    ask(&mut session, json!({"type": "subscribe", "monitors": "all"})).await;
+    publish(&hub, [11]);
+    ask(&mut session, json!({"type": "unsubscribe", "monitors": "all"})).await;
+    publish(&hub, [12]);
+    assert!(sent(&mut session).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_id_names_no_monitor() {
+    let hub = hub();
+    let mut session = session(&hub);
+    let message = json!({"type": "subscribe", "monitors": ["mine"]});
+    assert_eq!(ask(&mut session, message).await[0]["code"], "not_found");
+    assert_eq!(ask(&mut session, json!("hello")).await[0]["code"], "malformed");
+    assert_eq!(ask(&mut session, json!({"type": "ping"})).await, json!([{"type": "pong"}]));
+}
+
+#[tokio::test]
+async fn a_session_that_ends_leaves_nothing_behind() {
+    let hub = hub();
+    let mut one = session(&hub);
+    ask(&mut one, json!({"type": "subscribe", "monitors": "all"})).await;
+    assert_eq!(hub.board().connections(), 1);
+    drop(one);
+    assert_eq!(hub.board().connections(), 0);
+    publish(&hub, [11]);
+}

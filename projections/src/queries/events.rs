@@ -1,0 +1,68 @@
+//! `GET /monitors/{id}/events`: the stored events of a monitor and its health, oldest first.
+
+use axum::Json;
+use axum::extract::State;
+use pulsetrail_domain::{Position, Timestamp};
+use pulsetrail_infra::http::{Identity, Page, Problem};
+use pulsetrail_infra::store::{EventWithMetadata, read_monitors_after};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::extract::{MonitorPath, Parameters, page_limit};
+use super::{QueryState, require_monitor};
+
+/// Which events are listed: those after a position.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParameters {
+    after: Option<i64>,
+    limit: Option<usize>,
+}
+
+/// An event as it is stored.
+#[derive(Debug, Serialize)]
+pub(super) struct EventBody {
+    position: Position,
+    aggregate_type: String,
+    aggregate_id: String,
+    sequence: i64,
+    event_type: String,
+    event_version: String,
+    recorded_at: Timestamp,
+    payload: Box<RawValue>,
+    metadata: Box<RawValue>,
+}
+
+impl From<EventWithMetadata> for EventBody {
+    fn from(EventWithMetadata { event, metadata }: EventWithMetadata) -> Self {
+        Self {
+            position: event.position,
+            aggregate_type: event.aggregate_type,
+            aggregate_id: event.aggregate_id,
+            sequence: event.sequence,
+            event_type: event.event_type,
+            event_version: event.event_version,
+            recorded_at: event.recorded_at,
+            payload: event.payload,
+            metadata,
+        }
+    }
+}
+
+pub(super) async fn list(
+    identity: Identity,
+    State(state): State<QueryState>,
+    MonitorPath(monitor_id): MonitorPath,
+    Parameters(parameters): Parameters<ListParameters>,
+) -> Result<Json<Page<EventBody>>, Problem> {
+    let limit = page_limit(parameters.limit)?;
+    let after = Position(parameters.after.unwrap_or_default());
+    if after < Position::START {
+        return Err(Problem::bad_request("after must be a position: 0 or more"));
+    }
+    require_monitor(&state.store, identity.organization_id, monitor_id).await?;
+    let events =
+        read_monitors_after(&state.store.read, &[monitor_id], after, limit as i64 + 1).await?;
+    let events = events.into_iter().map(EventBody::from).collect();
+    Ok(Json(Page::new(events, limit, |event: &EventBody| event.position.to_string())))
+}

@@ -1,0 +1,84 @@
+//! The read side of the HTTP interface. Every read is scoped to the caller's organization: what
+//! belongs to another one is 404, as if there were none.
+
+mod checks;
+mod cursor;
+mod events;
+mod extract;
+mod monitors;
+mod uptime;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::routing::get;
+use clickhouse::Client;
+use pulsetrail_domain::{MonitorId, OrganizationId};
+use pulsetrail_infra::http::{AccessTokens, Problem};
+use pulsetrail_infra::store::Store;
+
+use crate::live::{self, LiveHub};
+
+pub(crate) use extract::{NoParameters, Parameters};
+
+/// What the handlers need.
+#[derive(Clone)]
+pub struct QueryState {
+    store: Store,
+    clickhouse: Client,
+    tokens: AccessTokens,
+    live: LiveHub,
+}
+
+impl QueryState {
+    /// Over the cell's store and its projections.
+    #[must_use]
+    pub fn new(store: Store, clickhouse: Client, tokens: AccessTokens, live: LiveHub) -> Self {
+        // A month of checks is a partition, and no check is in two.
+        let clickhouse =
+            clickhouse.with_setting("do_not_merge_across_partitions_select_final", "1");
+        Self { store, clickhouse, tokens, live }
+    }
+}
+
+impl FromRef<QueryState> for AccessTokens {
+    fn from_ref(state: &QueryState) -> Self {
+        state.tokens.clone()
+    }
+}
+
+impl FromRef<QueryState> for LiveHub {
+    fn from_ref(state: &QueryState) -> Self {
+        state.live.clone()
+    }
+}
+
+/// Every route of the read side, the live feed included.
+pub fn router(state: QueryState) -> Router {
+    Router::new()
+        .route("/api/v1/monitors", get(monitors::list))
+        .route("/api/v1/monitors/{id}", get(monitors::show))
+        .route("/api/v1/monitors/{id}/checks", get(checks::list))
+        .route("/api/v1/monitors/{id}/uptime", get(uptime::of_monitor))
+        .route("/api/v1/monitors/{id}/events", get(events::list))
+        .route("/api/v1/uptime", get(uptime::of_organization))
+        .route("/api/v1/live", get(live::connect))
+        .route("/api/websites", get(monitors::list))
+        .route("/api/websites/{id}", get(monitors::show))
+        .with_state(state)
+}
+
+/// Refuses a monitor that is not the organization's. An archived one is: its history stays.
+async fn require_monitor(
+    store: &Store,
+    organization_id: OrganizationId,
+    monitor_id: MonitorId,
+) -> Result<(), Problem> {
+    let found: Option<i32> = sqlx::query_scalar(
+        "select 1 from monitor_view where monitor_id = $1 and organization_id = $2",
+    )
+    .bind(monitor_id.0)
+    .bind(organization_id.0)
+    .fetch_optional(&store.read)
+    .await?;
+    found.map(|_| ()).ok_or_else(Problem::not_found)
+}

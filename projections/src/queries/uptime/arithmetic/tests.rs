@@ -1,0 +1,142 @@
+use proptest::prelude::*;
+
+use super::Status::{Archived, Down, Paused, Pending, Unknown, Up};
+use super::*;
+
+/// Transitions at the given moments, in the order of their positions.
+fn history(changes: &[(i64, Status)]) -> Vec<Transition> {
+    (1..).zip(changes).map(|(position, (at, status))| transition(*at, position, *status)).collect()
+}
+
+fn transition(at: i64, position: i64, status: Status) -> Transition {
+    Transition { at, position, status }
+}
+
+/// up, down, paused, unknown, outages within 100..200.
+fn within(changes: &[(i64, Status)]) -> (i64, i64, i64, i64, u64) {
+    let found = durations(&history(changes), 100, 200);
+    assert_eq!(found.up + found.down + found.paused + found.unknown, 100);
+    (found.up, found.down, found.paused, found.unknown, found.outages)
+}
+
+#[test]
+fn nothing_is_known_of_a_monitor_without_transitions() {
+    assert_eq!(within(&[]), (0, 0, 0, 100, 0));
+    assert_eq!(durations(&[], 100, 200).uptime_ratio(), None);
+}
+
+#[test]
+fn a_pending_monitor_is_unknown_until_its_first_success() {
+    assert_eq!(within(&[(50, Pending)]), (0, 0, 0, 100, 0));
+    assert_eq!(within(&[(120, Pending), (150, Up)]), (50, 0, 0, 50, 0));
+    let durations = durations(&history(&[(120, Pending), (150, Up)]), 100, 200);
+    assert_eq!(durations.uptime_ratio(), Some(1.0));
+}
+
+#[test]
+fn an_outage_across_the_start_of_the_window_counts_from_there() {
+    assert_eq!(within(&[(10, Up), (50, Down), (120, Up)]), (80, 20, 0, 0, 1));
+}
+
+#[test]
+fn an_outage_that_ended_when_the_window_begins_does_not_count() {
+    assert_eq!(within(&[(10, Up), (50, Down), (100, Up)]), (100, 0, 0, 0, 0));
+}
+
+#[test]
+fn an_outage_that_begins_when_the_window_ends_does_not_count() {
+    assert_eq!(within(&[(10, Up), (200, Down)]), (100, 0, 0, 0, 0));
+    assert_eq!(within(&[(10, Up), (199, Down)]), (99, 1, 0, 0, 1));
+}
+
+#[test]
+fn an_outage_that_was_found_out_later_reaches_back() {
+    // Up at 140 by another region's result; down since 130 all the same.
+    assert_eq!(within(&[(10, Pending), (140, Up), (130, Down)]), (0, 70, 0, 30, 1));
+    // It lies before the window, and what was thought within the window no longer holds.
+    assert_eq!(within(&[(10, Up), (150, Up), (90, Down)]), (0, 100, 0, 0, 1));
+}
+
+#[test]
+fn paused_time_is_neither_up_nor_down() {
+    let changes = [(10, Up), (120, Paused), (150, Pending), (160, Up)];
+    assert_eq!(within(&changes), (60, 0, 30, 10, 0));
+}
+
+#[test]
+fn a_pause_in_an_outage_makes_two_of_it() {
+    let changes = [(10, Down), (120, Paused), (150, Pending), (160, Down)];
+    assert_eq!(within(&changes), (0, 60, 30, 10, 2));
+}
+
+#[test]
+fn an_outage_that_is_told_twice_is_one() {
+    assert_eq!(within(&[(110, Down), (120, Down), (130, Up)]), (70, 20, 0, 10, 1));
+}
+
+#[test]
+fn nothing_is_known_without_results_and_after_the_archiving() {
+    assert_eq!(within(&[(10, Up), (130, Unknown), (140, Up)]), (90, 0, 0, 10, 0));
+    assert_eq!(within(&[(10, Up), (130, Archived)]), (30, 0, 0, 70, 0));
+}
+
+#[test]
+fn an_empty_window_has_no_durations() {
+    let changes = history(&[(10, Up)]);
+    assert_eq!(durations(&changes, 100, 100), Durations::default());
+    assert_eq!(durations(&changes, 100, 100).uptime_ratio(), None);
+}
+
+#[test]
+fn the_ratio_is_weighted_by_time() {
+    let changes = history(&[(0, Up), (175, Down)]);
+    assert_eq!(durations(&changes, 100, 200).uptime_ratio(), Some(0.75));
+}
+
+fn any_status() -> impl Strategy<Value = Status> {
+    prop::sample::select(vec![Pending, Up, Down, Unknown, Paused, Archived])
+}
+
+/// The status at each moment by the definition, moment by moment.
+fn by_definition(transitions: &[Transition], from: i64, to: i64) -> Durations {
+    let mut durations = Durations::default();
+    let mut before = None;
+    for moment in from..to {
+        let holds = transitions
+            .iter()
+            .filter(|transition| transition.at <= moment)
+            .max_by_key(|transition| transition.position)
+            .map(|transition| transition.status);
+        durations.add(holds, 1);
+        durations.outages += u64::from(holds == Some(Down) && before != Some(Down));
+        before = holds;
+    }
+    durations
+}
+
+proptest! {
+    #[test]
+    fn the_durations_are_those_of_the_definition(
+        changes in prop::collection::vec((0..40_i64, any_status()), 0..12),
+        from in 0..40_i64,
+        length in 0..40_i64,
+    ) {
+        let transitions = history(&changes);
+        let expected = by_definition(&transitions, from, from + length);
+        prop_assert_eq!(durations(&transitions, from, from + length), expected);
+    }
+
+    #[test]
+    fn a_window_is_the_sum_of_its_parts(
+        changes in prop::collection::vec((0..40_i64, any_status()), 0..12),
+        cut in 0..=40_i64,
+    ) {
+        let transitions = history(&changes);
+        let whole = durations(&transitions, 0, 40);
+        let parts = durations(&transitions, 0, cut).plus(durations(&transitions, cut, 40));
+        prop_assert_eq!(
+            (parts.up, parts.down, parts.paused, parts.unknown),
+            (whole.up, whole.down, whole.paused, whole.unknown)
+        );
+    }
+}

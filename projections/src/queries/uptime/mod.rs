@@ -1,0 +1,154 @@
+//! `GET /monitors/{id}/uptime` and `GET /uptime`: how long a monitor, or all of an organization's,
+//! were up within a window.
+
+mod arithmetic;
+mod read;
+mod window;
+
+use axum::Json;
+use axum::extract::State;
+use chrono::Utc;
+use pulsetrail_domain::{MonitorId, Timestamp, timestamp_from_millis};
+use pulsetrail_infra::http::{Identity, Problem};
+use serde::Serialize;
+use sqlx::Row as _;
+
+use self::arithmetic::{Durations, durations};
+use self::read::{Known, Scope, read};
+use self::window::{Window, WindowParameters};
+use super::extract::{MonitorPath, Parameters};
+use super::{QueryState, require_monitor};
+
+/// An uptime. The five durations add up to the window.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct UptimeBody {
+    from: Timestamp,
+    to: Timestamp,
+    /// up / (up + down), by time; null where nothing is known.
+    uptime_ratio: Option<f64>,
+    up_seconds: f64,
+    down_seconds: f64,
+    paused_seconds: f64,
+    excluded_seconds: f64,
+    unknown_seconds: f64,
+    checks_total: u64,
+    checks_up: u64,
+    outages: u64,
+}
+
+/// The uptime of all monitors together, and of each.
+#[derive(Debug, Serialize)]
+pub(super) struct OrganizationUptimeBody {
+    #[serde(flatten)]
+    total: UptimeBody,
+    monitors: Vec<MonitorUptimeBody>,
+}
+
+#[derive(Debug, Serialize)]
+struct MonitorUptimeBody {
+    monitor_id: MonitorId,
+    name: String,
+    #[serde(flatten)]
+    uptime: UptimeBody,
+}
+
+/// What was found out about a window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Uptime {
+    durations: Durations,
+    checks_total: u64,
+    checks_up: u64,
+}
+
+impl Uptime {
+    fn new(known: &Known, window: Window) -> Self {
+        let (from, to) = (window.from.timestamp_micros(), window.to.timestamp_micros());
+        Self {
+            durations: durations(&known.transitions, from, to),
+            checks_total: known.checks_total,
+            checks_up: known.checks_up,
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            durations: self.durations.plus(other.durations),
+            checks_total: self.checks_total + other.checks_total,
+            checks_up: self.checks_up + other.checks_up,
+        }
+    }
+
+    fn body(&self, window: Window) -> UptimeBody {
+        let seconds = |microseconds: i64| microseconds as f64 / 1e6;
+        let durations = &self.durations;
+        UptimeBody {
+            from: window.from,
+            to: window.to,
+            uptime_ratio: durations.uptime_ratio(),
+            up_seconds: seconds(durations.up),
+            down_seconds: seconds(durations.down),
+            paused_seconds: seconds(durations.paused),
+            excluded_seconds: 0.0,
+            unknown_seconds: seconds(durations.unknown),
+            checks_total: self.checks_total,
+            checks_up: self.checks_up,
+            outages: durations.outages,
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    timestamp_from_millis(Utc::now().timestamp_millis())
+}
+
+pub(super) async fn of_monitor(
+    identity: Identity,
+    State(state): State<QueryState>,
+    MonitorPath(monitor_id): MonitorPath,
+    Parameters(parameters): Parameters<WindowParameters>,
+) -> Result<Json<UptimeBody>, Problem> {
+    if parameters.tag.is_some() {
+        return Err(Problem::bad_request("tag is for the uptime of a whole organization"));
+    }
+    let window = parameters.window(now())?;
+    require_monitor(&state.store, identity.organization_id, monitor_id).await?;
+    let scope =
+        Scope { organization_id: identity.organization_id.0, monitor_id: Some(monitor_id.0) };
+    let known = read(&state.clickhouse, scope, window).await?.remove(&monitor_id.0);
+    Ok(Json(Uptime::new(&known.unwrap_or_default(), window).body(window)))
+}
+
+pub(super) async fn of_organization(
+    identity: Identity,
+    State(state): State<QueryState>,
+    Parameters(parameters): Parameters<WindowParameters>,
+) -> Result<Json<OrganizationUptimeBody>, Problem> {
+    let window = parameters.window(now())?;
+    let tag = parameters.tag.as_deref();
+    let (tag_key, tag_value) = tag.and_then(|tag| tag.split_once(':')).unzip();
+    let rows = sqlx::query(
+        "select monitor_id, name from monitor_view
+         where organization_id = $1 and not archived
+           and ($2::text is null or config -> 'tags' ? $2 or config -> 'tags' ->> $3 = $4)
+         order by monitor_id",
+    )
+    .bind(identity.organization_id.0)
+    .bind(tag)
+    .bind(tag_key)
+    .bind(tag_value)
+    .fetch_all(&state.store.read)
+    .await?;
+    let scope = Scope { organization_id: identity.organization_id.0, monitor_id: None };
+    let known = read(&state.clickhouse, scope, window).await?;
+    let nothing = Known::default();
+    let mut total = Uptime::default();
+    let mut monitors = Vec::with_capacity(rows.len());
+    for row in rows {
+        let monitor_id = MonitorId(row.try_get("monitor_id")?);
+        let uptime = Uptime::new(known.get(&monitor_id.0).unwrap_or(&nothing), window);
+        total = total.plus(uptime);
+        let name = row.try_get("name")?;
+        monitors.push(MonitorUptimeBody { monitor_id, name, uptime: uptime.body(window) });
+    }
+    Ok(Json(OrganizationUptimeBody { total: total.body(window), monitors }))
+}

@@ -1,0 +1,107 @@
+//! The views role: writes `monitor_view` from the log, whatever a command's own write came to.
+//!
+//! It is independent of ClickHouse. The writer takes only the next version of a monitor, so that an
+//! event that is applied again changes nothing.
+
+use std::time::Duration;
+
+use pulsetrail_domain::Position;
+use pulsetrail_domain::monitor::Monitor;
+use pulsetrail_infra::follower::Follower;
+use pulsetrail_infra::kafka::Kafka;
+use pulsetrail_infra::lease::{Lease, work_under_lease};
+use pulsetrail_infra::metrics;
+use pulsetrail_infra::store::{
+    Event, MonitorViewWriter, Store, StoreError, load_checkpoint, save_checkpoint,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+
+/// The role's name among the leases, the checkpoints and the metrics.
+pub const VIEWS: &str = "views";
+/// How many events are taken from the log at a time.
+const BATCH: usize = 1_000;
+/// How often the checkpoint is saved while the events are none of a monitor's configuration: applying
+/// them again costs nothing but time.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// Runs the role until `shutdown`: as the active copy or as a standby. `ready` is called when it is
+/// either. It never gives up: while an engine is away it tries again, with back-off.
+pub async fn run(store: &Store, kafka: &Kafka, shutdown: CancellationToken, ready: impl FnOnce()) {
+    ready();
+    work_under_lease(&store.read, VIEWS, &shutdown, |lease| follow(store, kafka, lease)).await;
+}
+
+async fn follow(store: &Store, kafka: &Kafka, lease: Lease) -> Result<(), StoreError> {
+    let mut saved = load_checkpoint(&store.read, VIEWS).await?;
+    let mut saved_at = Instant::now();
+    let mut follower = Follower::new(store.read.clone(), kafka.clone(), saved);
+    let writer = MonitorViewWriter::new(store.write.clone());
+    let mut backoff = Backoff::new();
+    loop {
+        let next = tokio::select! {
+            next = follower.next_batch(BATCH) => next,
+            () = lease.lost.cancelled() => break,
+        };
+        let events = match next {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::warn!(%error, "the log cannot be followed for now");
+                backoff.wait(&lease.lost).await;
+                continue;
+            }
+        };
+        backoff.reset();
+        let mut applied = false;
+        for event in events.iter().filter(|event| event.aggregate_type == Monitor::AGGREGATE) {
+            apply(&writer, event, &lease.lost).await;
+            if lease.lost.is_cancelled() {
+                return Ok(());
+            }
+            applied = true;
+        }
+        if applied || saved_at.elapsed() >= SAVE_EVERY {
+            saved = follower.applied();
+            saved_at = Instant::now();
+            save(store, saved).await?;
+        }
+    }
+    if follower.applied() > saved {
+        save(store, follower.applied()).await?;
+    }
+    Ok(())
+}
+
+async fn save(store: &Store, position: Position) -> Result<(), StoreError> {
+    save_checkpoint(&store.write, VIEWS, position).await?;
+    metrics::projected(VIEWS, position.0);
+    Ok(())
+}
+
+/// Applies an event, as often as it takes while Postgres is away.
+async fn apply(writer: &MonitorViewWriter, event: &Event, lost: &CancellationToken) {
+    let mut backoff = Backoff::new();
+    while !lost.is_cancelled() {
+        match writer.apply(event).await {
+            Ok(()) => return,
+            Err(error @ StoreError::Database(_)) => {
+                tracing::warn!(%error, "a view cannot be written for now");
+                backoff.wait(lost).await;
+            }
+            Err(error) => return set_aside(event, &error),
+        }
+    }
+}
+
+/// An event that cannot be read is itself at fault: the views go on without it.
+fn set_aside(event: &Event, error: &StoreError) {
+    metrics::dead_letter(VIEWS);
+    tracing::error!(
+        event.position = event.position.0,
+        event.kind = event.event_type,
+        %error,
+        "an event cannot be applied to the views and is set aside"
+    );
+}
