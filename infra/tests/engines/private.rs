@@ -2,10 +2,14 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use pulsetrail_infra::engines::supervisor::Phase;
+use pulsetrail_infra::engines::{Engine, EngineError, EngineSettings, start};
 
-use super::support::{eventually, kill, processes_of, read_everywhere, start_in, write_everywhere};
+use super::support::{
+    eventually, kill, processes_of, read_everywhere, settings, start_in, write_everywhere,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn private_engines_come_back_after_a_kill_and_keep_data_and_ports() {
@@ -41,6 +45,26 @@ async fn private_engines_come_back_after_a_kill_and_keep_data_and_ports() {
     assert!(engines.private_addresses().iter().all(|address| !addresses.contains(address)));
     read_everywhere(engines.urls()).await;
     engines.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_ends_at_once_is_named_with_the_last_line_of_its_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = EngineSettings {
+        postgres_options: vec![("no_such_setting".to_owned(), "1".to_owned())],
+        // The other two are left out of this: nothing listens there.
+        kafka_brokers: Some("127.0.0.1:1".to_owned()),
+        clickhouse_url: Some("http://127.0.0.1:1".to_owned()),
+        external_timeout: Duration::from_secs(1),
+        ..settings()
+    };
+    match start(&settings, directory.path(), |_| {}).await {
+        Err(EngineError::Ended { engine: Engine::Postgres, last_line, .. }) => {
+            assert!(last_line.contains("no_such_setting"), "{last_line}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(processes_of(directory.path()), Vec::<String>::new());
 }
 
 const PARENT: &str = "PULSETRAIL_TEST_PARENT_OF_ENGINES";
