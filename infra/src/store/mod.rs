@@ -6,6 +6,7 @@ mod event;
 mod monitor_history;
 mod monitor_view;
 mod monitors;
+mod page;
 mod read;
 mod snapshot;
 
@@ -22,6 +23,7 @@ pub use event::{DecodeError, Event};
 pub use monitor_history::{read_monitors_after, read_organization_between};
 pub use monitor_view::MonitorViewWriter;
 pub use monitors::{MonitorCommands, MonitorFailure};
+pub use page::read_page_of_type;
 pub use read::{EventWithMetadata, head, read_after, read_aggregate, read_aggregates};
 pub use snapshot::{Snapshot, load_snapshots, save_snapshots};
 

@@ -1,0 +1,164 @@
+//! The HTTP check: one attempt, hop by hop, each on a fresh connection through the shield.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http_body_util::Full;
+use pulsetrail_domain::check::{Failure, FailureCause, Outcome};
+use pulsetrail_domain::monitor::HttpTarget;
+use pulsetrail_infra::messages::Refusal;
+use tokio::time::Instant;
+use url::Position;
+
+use super::attempt::{Attempt, Fault, Stopwatch, failure};
+use super::exchange::{Answer, exchange};
+use super::redirect::{Step, Trail, is_redirect};
+use super::tls::TlsClients;
+use super::wire::Wire;
+use crate::shield::Shield;
+
+/// What a check calls itself.
+const AGENT: &str = concat!("pulsetrail/", env!("CARGO_PKG_VERSION"));
+/// Headers that are meant for the monitor's own origin and no other.
+const PRIVATE_HEADERS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
+
+/// Makes one attempt, which ends at `deadline` at the latest.
+pub(super) async fn attempt(
+    shield: &Shield,
+    tls: &TlsClients,
+    target: &HttpTarget,
+    deadline: Instant,
+) -> Attempt {
+    let mut way =
+        Way { shield, tls, target, deadline, stopwatch: Stopwatch::start(), status: None };
+    let (outcome, failure, refusal) = match way.follow().await {
+        Ok(()) => way.conclude(),
+        Err(Fault::Failed(failure)) => (Outcome::Down, Some(failure), None),
+        Err(Fault::Refused(failure, refusal)) => (Outcome::Blocked, Some(failure), Some(refusal)),
+    };
+    Attempt { outcome, http_status: way.status, failure, timings_us: way.stopwatch.stop(), refusal }
+}
+
+struct Way<'a> {
+    shield: &'a Shield,
+    tls: &'a TlsClients,
+    target: &'a HttpTarget,
+    deadline: Instant,
+    stopwatch: Stopwatch,
+    /// The last answer's.
+    status: Option<u16>,
+}
+
+impl Way<'_> {
+    /// Goes from answer to answer until one is final.
+    async fn follow(&mut self) -> Result<(), Fault> {
+        let mut step = Step {
+            url: self.target.url.clone(),
+            method: self.target.method,
+            with_body: true,
+            same_origin: true,
+        };
+        let mut trail = Trail::begin(&step, self.target.max_redirects);
+        loop {
+            let answer = self.hop(&step).await?;
+            self.status = Some(answer.status.as_u16());
+            if !self.follows(&answer) {
+                return answer.body_fault.map_or(Ok(()), Err);
+            }
+            step = trail.next(&step, answer.status, &answer.headers)?;
+        }
+    }
+
+    fn follows(&self, answer: &Answer) -> bool {
+        self.target.follow_redirects && is_redirect(answer.status)
+    }
+
+    /// One connection, one request, one answer.
+    async fn hop(&mut self, step: &Step) -> Result<Answer, Fault> {
+        let request = request(self.target, step)?;
+        let url = step.url.url();
+        // Both are there in every http and https URL.
+        let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
+            return Err(Fault::failed(FailureCause::HttpInvalid, "The URL names no host."));
+        };
+        let name = url.host_str().unwrap_or_default();
+        let dialled = match self.shield.connect(host, port, self.deadline).await {
+            Ok(dialled) => {
+                self.stopwatch.dns(dialled.dns);
+                self.stopwatch.connect(dialled.connect);
+                dialled
+            }
+            Err(failed) => {
+                self.stopwatch.dns(failed.dns);
+                self.stopwatch.connect(failed.connect);
+                return Err(Fault::of_dial(&failed.reason, step.url.as_str(), name));
+            }
+        };
+        let wire = if url.scheme() == "https" {
+            let began = Instant::now();
+            let verify = self.target.verify_tls;
+            let stream = self.tls.handshake(dialled.stream, name, verify, self.deadline).await;
+            self.stopwatch.tls(began.elapsed());
+            Wire::Tls(Box::new(stream?))
+        } else {
+            Wire::Plain(dialled.stream)
+        };
+        let follows = self.target.follow_redirects;
+        let reads_body = |status| !(follows && is_redirect(status));
+        exchange(wire, request, reads_body, self.deadline, &mut self.stopwatch).await
+    }
+
+    /// What the final answer's status means.
+    fn conclude(&self) -> (Outcome, Option<Failure>, Option<Refusal>) {
+        let status = self.status.unwrap_or_default();
+        if self.target.expected_status.iter().any(|range| range.contains(status)) {
+            return (Outcome::Up, None, None);
+        }
+        let expected: Vec<String> =
+            self.target.expected_status.iter().map(ToString::to_string).collect();
+        let detail = format!("The status is {status}; expected was {}.", expected.join(", "));
+        (Outcome::Down, Some(failure(FailureCause::HttpStatusUnexpected, detail)), None)
+    }
+}
+
+fn request(target: &HttpTarget, step: &Step) -> Result<Request<Full<Bytes>>, Fault> {
+    let unusable = |what: &str| {
+        Fault::failed(FailureCause::HttpInvalid, format!("No request can be made with {what}."))
+    };
+    let url = step.url.url();
+    let body = target.body.as_ref().filter(|_| step.with_body);
+    let body = body.map_or_else(Bytes::new, |text| Bytes::copy_from_slice(text.as_bytes()));
+    let mut request = Request::builder()
+        .method(step.method.as_str())
+        .uri(&url[Position::BeforePath..Position::AfterQuery])
+        .body(Full::new(body))
+        .map_err(|_| unusable("this URL"))?;
+    let host = &url[Position::BeforeHost..Position::AfterPort];
+    let headers = request.headers_mut();
+    headers.insert(HOST, HeaderValue::from_str(host).map_err(|_| unusable("this host"))?);
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    // Whoever closes first keeps the port for a while: let that be the server.
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    own_headers(target, step, headers).map_err(unusable)?;
+    Ok(request)
+}
+
+/// Adds the monitor's headers; names the one that cannot be sent.
+fn own_headers<'a>(
+    target: &'a HttpTarget,
+    step: &Step,
+    headers: &mut HeaderMap,
+) -> Result<(), &'a str> {
+    for (name, value) in &target.headers {
+        let key = HeaderName::try_from(name).map_err(|_| name.as_str())?;
+        let private = PRIVATE_HEADERS.contains(&key.as_str());
+        let about_body = key.as_str().starts_with("content-");
+        if private && !step.same_origin || about_body && !step.with_body {
+            continue;
+        }
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| name.as_str())?;
+        headers.insert(key, value);
+    }
+    Ok(())
+}

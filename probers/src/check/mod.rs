@@ -1,0 +1,92 @@
+//! Checks: what a job asks for, carried out, measured and reported.
+
+mod attempt;
+mod exchange;
+mod http;
+mod redirect;
+mod retry;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod wire;
+
+use chrono::Utc;
+use pulsetrail_domain::check::{CheckResult, Outcome};
+use pulsetrail_domain::monitor::Target;
+use pulsetrail_domain::timestamp_from_millis;
+use pulsetrail_infra::messages::{Job, ResultMessage};
+use tokio::time::Instant;
+
+use attempt::Attempt;
+pub use tls::TlsClients;
+
+use crate::shield::Shield;
+
+/// Makes checks.
+pub struct Checker {
+    shield: Shield,
+    tls: TlsClients,
+}
+
+impl Checker {
+    /// A checker that dials through `shield`. It reads the machine's trusted roots.
+    ///
+    /// # Errors
+    /// When the cryptography is not usable.
+    pub fn new(shield: Shield) -> Result<Self, rustls::Error> {
+        Ok(Self::with_tls(shield, TlsClients::with_system_roots()?))
+    }
+
+    /// A checker with its own idea of which certificates are trusted.
+    #[must_use]
+    pub fn with_tls(shield: Shield, tls: TlsClients) -> Self {
+        Self { shield, tls }
+    }
+
+    /// Makes a job's check: as many attempts as it takes and allows, within the check's timeout and
+    /// the job's deadline. It always ends with a result.
+    pub async fn run(&self, job: &Job) -> ResultMessage {
+        let started_at = timestamp_from_millis(Utc::now().timestamp_millis());
+        let left = (job.deadline - started_at).to_std().unwrap_or_default();
+        let timeout = std::time::Duration::from_millis(job.timeout_ms.into());
+        let deadline = Instant::now() + timeout.min(left);
+        let (attempt, attempts) =
+            retry::until_settled(&job.retries, deadline, || self.attempt(&job.target, deadline))
+                .await;
+        let Attempt { outcome, http_status, failure, timings_us, refusal } = attempt;
+        ResultMessage {
+            monitor_id: job.monitor_id,
+            organization_id: job.organization_id,
+            result: CheckResult {
+                check_id: job.check_id,
+                region: job.region.clone(),
+                scheduled_at: job.scheduled_at,
+                started_at,
+                outcome,
+                http_status,
+                failure,
+                timings_us,
+                attempts,
+                config_version: job.config_version,
+                valid_for_ms: job.valid_for_ms,
+            },
+            refusal,
+        }
+    }
+
+    async fn attempt(&self, target: &Target, deadline: Instant) -> Attempt {
+        match target {
+            Target::Http(target) => http::attempt(&self.shield, &self.tls, target, deadline).await,
+        }
+    }
+}
+
+/// An outcome's name, as metrics and messages write it.
+#[must_use]
+pub fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Up => "up",
+        Outcome::Down => "down",
+        Outcome::Blocked => "blocked",
+    }
+}

@@ -1,0 +1,109 @@
+//! One job: checked, and its result brought to Kafka.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use pulsetrail_domain::monitor::Target;
+use pulsetrail_infra::kafka::{is_passing, message_headers};
+use pulsetrail_infra::messages::{Job, RESULT_TYPE, ResultMessage};
+use pulsetrail_infra::metrics;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::hosts::HostLimits;
+use crate::check::{Checker, outcome_name};
+use crate::outbox::{Letter, Outbox};
+
+/// The longest pause before a result is sent again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What the jobs of a prober share.
+pub(super) struct Desk {
+    pub(super) checker: Checker,
+    pub(super) outbox: Outbox,
+    pub(super) results_topic: String,
+    /// Checks under way at most.
+    pub(super) checks: Semaphore,
+    pub(super) concurrency: usize,
+    pub(super) hosts: HostLimits,
+}
+
+/// Why a job was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dropped {
+    /// Its deadline passed before its turn came.
+    Deadline,
+}
+
+/// Makes a job's check and delivers its result, or drops the job. Either way it is finished then.
+pub(super) async fn finish(desk: Arc<Desk>, job: Job) {
+    match make(&desk, &job).await {
+        Ok(result) => deliver(&desk, &job, &result).await,
+        Err(Dropped::Deadline) => {
+            metrics::job_dropped("deadline");
+            tracing::debug!(monitor.id = %job.monitor_id, check.id = %job.check_id, "a job came too late");
+        }
+    }
+}
+
+async fn make(desk: &Desk, job: &Job) -> Result<ResultMessage, Dropped> {
+    let left = (job.deadline - Utc::now()).to_std().map_err(|_| Dropped::Deadline)?;
+    // First the host's turn, then a check's: who waits for a busy host keeps nobody else waiting.
+    let turn = async {
+        let host = desk.hosts.acquire(host(job)).await?;
+        let check = desk.checks.acquire().await.ok()?;
+        Some((host, check))
+    };
+    let Ok(Some(_permits)) = timeout(left, turn).await else { return Err(Dropped::Deadline) };
+    metrics::checks_in_flight(desk.concurrency - desk.checks.available_permits());
+    let began = Instant::now();
+    let result = desk.checker.run(job).await;
+    metrics::check_made(outcome_name(result.result.outcome), began.elapsed().as_secs_f64());
+    if let Some(refusal) = &result.refusal {
+        tracing::info!(
+            monitor.id = %job.monitor_id,
+            check.id = %job.check_id,
+            egress.address = refusal.address,
+            egress.range = refusal.range,
+            "a check was refused by the shield"
+        );
+    }
+    Ok(result)
+}
+
+/// What checks of the same host have in common.
+fn host(job: &Job) -> &str {
+    match &job.target {
+        Target::Http(http) => http.url.url().host_str().unwrap_or_default(),
+    }
+}
+
+/// Sends a result until the cluster has it, however long that is away.
+async fn deliver(desk: &Desk, job: &Job, result: &ResultMessage) {
+    let payload = match serde_json::to_string(result) {
+        Ok(payload) => payload,
+        Err(error) => {
+            tracing::error!(check.id = %job.check_id, %error, "a result cannot be written as JSON");
+            return;
+        }
+    };
+    let check_id = job.check_id.to_string();
+    let letter = Letter {
+        topic: desk.results_topic.clone(),
+        key: job.monitor_id.to_string(),
+        payload,
+        headers: message_headers(RESULT_TYPE, &check_id, Utc::now(), job.organization_id),
+    };
+    let mut pause = Duration::from_millis(50);
+    while let Err(error) = desk.outbox.deliver(&letter).await {
+        desk.outbox.renew_after(&error);
+        if !is_passing(&error) && !Outbox::is_fatal(&error) {
+            tracing::error!(check.id = check_id, %error, "a result is refused by Kafka and is lost");
+            return;
+        }
+        tracing::warn!(check.id = check_id, %error, "a result could not be sent yet");
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

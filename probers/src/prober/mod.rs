@@ -1,0 +1,218 @@
+//! The prober: takes a region's jobs, makes their checks, and reports what came of them.
+//!
+//! A job is finished when its result is in Kafka, or when it was dropped. What is committed is, for
+//! each partition, the end of the run of finished jobs: a prober that dies in between leaves jobs
+//! that are made again, and none that is never made.
+
+mod assignment;
+mod hosts;
+mod job;
+mod watermark;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pulsetrail_domain::Region;
+use pulsetrail_infra::kafka::{Kafka, MalformedMessage, is_passing, payload_of};
+use pulsetrail_infra::messages::Job;
+use pulsetrail_infra::metrics;
+use rdkafka::Message as _;
+use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use self::assignment::Assignment;
+use self::hosts::HostLimits;
+use self::job::Desk;
+use crate::check::Checker;
+use crate::outbox::Outbox;
+use crate::shield::Shield;
+
+/// Checks of one host under way at most.
+const CHECKS_A_HOST: usize = 10;
+/// Jobs that are taken and wait for their turn, for each check that may be under way.
+const WAITING_A_CHECK: usize = 4;
+/// How often finished jobs are committed.
+const COMMIT_EVERY: Duration = Duration::from_millis(500);
+/// How long jobs under way are waited for when the prober is told to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long Kafka is left alone after an error.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The prober could not begin. While it runs, it waits for whatever is away.
+#[derive(Debug, thiserror::Error)]
+pub enum ProberError {
+    /// A setting that librdkafka refuses.
+    #[error("Kafka cannot be used: {0}")]
+    Kafka(#[from] KafkaError),
+    /// TLS.
+    #[error("TLS cannot be used: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// Makes the checks of `region`, at most `concurrency` at once, until `shutdown`; then it ends or
+/// abandons those under way within a few seconds. `ready` is called once, when the prober is a member
+/// of its group.
+///
+/// # Errors
+/// [`ProberError`] when it could not begin.
+pub async fn run(
+    kafka: &Kafka,
+    region: &Region,
+    shield: &Shield,
+    concurrency: usize,
+    shutdown: CancellationToken,
+    ready: impl Fn(),
+) -> Result<(), ProberError> {
+    let shield = shield.clone();
+    // Reading the trusted roots blocks.
+    let checker = tokio::task::spawn_blocking(move || Checker::new(shield));
+    let checker = checker.await.map_err(|error| rustls::Error::General(error.to_string()))??;
+    let concurrency = concurrency.max(1);
+    let desk = Arc::new(Desk {
+        checker,
+        outbox: Outbox::new(kafka)?,
+        results_topic: kafka.topics.results(),
+        checks: Semaphore::new(concurrency),
+        concurrency,
+        hosts: HostLimits::new(CHECKS_A_HOST),
+    });
+    let joined = CancellationToken::new();
+    let announce = async {
+        joined.cancelled().await;
+        ready();
+        std::future::pending::<()>().await;
+    };
+    let work = async {
+        while !shutdown.is_cancelled() {
+            let taken = take_jobs(kafka, region, &desk, &joined, &shutdown).await;
+            if let Err(error) = taken {
+                tracing::error!(%error, "the consumer of jobs is past use: a new one is made");
+                sleep(PAUSE).await;
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = announce => {}
+    }
+    Ok(())
+}
+
+/// Takes jobs with one consumer until `shutdown`, or until that consumer can go on no more.
+async fn take_jobs(
+    kafka: &Kafka,
+    region: &Region,
+    desk: &Arc<Desk>,
+    joined: &CancellationToken,
+    shutdown: &CancellationToken,
+) -> Result<(), KafkaError> {
+    let topic = kafka.topics.jobs(region);
+    let assignment = Assignment::new(topic.clone(), joined.clone());
+    let consumer: StreamConsumer<Assignment> =
+        kafka.group_config(&format!("prober.{region}")).create_with_context(assignment.clone())?;
+    consumer.subscribe(&[&topic])?;
+    let consumer = Arc::new(consumer);
+    let places = Arc::new(Semaphore::new(desk.concurrency.saturating_mul(1 + WAITING_A_CHECK)));
+    let mut jobs = JoinSet::new();
+    let mut commit_now = interval(COMMIT_EVERY);
+    commit_now.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let ended = loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await.ok();
+            (place, consumer.recv().await)
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => break Ok(()),
+            _ = commit_now.tick() => {
+                while jobs.try_join_next().is_some() {}
+                commit(&assignment, &consumer);
+            }
+            (place, received) = next => match received {
+                Ok(message) => start(&message, place, desk, &assignment, &mut jobs),
+                Err(error) if is_passing(&error) => {
+                    tracing::warn!(%error, "jobs cannot be read for now");
+                    sleep(PAUSE).await;
+                }
+                Err(error) => break Err(error),
+            },
+        }
+    };
+    drain(jobs).await;
+    metrics::checks_in_flight(0);
+    leave(assignment, consumer).await;
+    ended
+}
+
+/// Starts a job, in its place, which it gives back when it is finished.
+fn start(
+    message: &BorrowedMessage<'_>,
+    place: Option<OwnedSemaphorePermit>,
+    desk: &Arc<Desk>,
+    assignment: &Assignment,
+    jobs: &mut JoinSet<()>,
+) {
+    let ticket = assignment.watermarks().take(message.partition(), message.offset());
+    let Some(ticket) = ticket else { return };
+    match payload_of::<Job>(message) {
+        Ok(job) => {
+            let (desk, assignment) = (Arc::clone(desk), assignment.clone());
+            jobs.spawn(async move {
+                job::finish(desk, job).await;
+                assignment.watermarks().finish(ticket);
+                drop(place);
+            });
+        }
+        Err(error) => {
+            set_aside(message, &error);
+            assignment.watermarks().finish(ticket);
+        }
+    }
+}
+
+/// What becomes of a message that is no job.
+fn set_aside(message: &BorrowedMessage<'_>, error: &MalformedMessage) {
+    metrics::job_dropped("malformed");
+    tracing::error!(
+        kafka.topic = message.topic(),
+        kafka.partition = message.partition(),
+        kafka.offset = message.offset(),
+        %error,
+        "a message among the jobs is malformed and is passed over"
+    );
+}
+
+fn commit(assignment: &Assignment, consumer: &StreamConsumer<Assignment>) {
+    if let Err(error) = assignment.commit(consumer, CommitMode::Async) {
+        tracing::debug!(%error, "finished jobs could not be committed yet");
+    }
+}
+
+/// Waits for the jobs under way, and abandons those that take too long.
+async fn drain(mut jobs: JoinSet<()>) {
+    let all = async { while jobs.join_next().await.is_some() {} };
+    if timeout(DRAIN, all).await.is_err() {
+        tracing::warn!(jobs = jobs.len(), "jobs are abandoned; they will be made again");
+        jobs.shutdown().await;
+    }
+}
+
+/// Commits what is finished and leaves the group, so that another takes over at once.
+async fn leave(assignment: Assignment, consumer: Arc<StreamConsumer<Assignment>>) {
+    let left = tokio::task::spawn_blocking(move || {
+        let committed = assignment.commit(consumer.as_ref(), CommitMode::Sync);
+        // The last reference: dropping it leaves the group.
+        drop(consumer);
+        committed
+    });
+    match timeout(DRAIN, left).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::debug!(%error, "finished jobs could not be committed"),
+        Ok(Err(error)) => tracing::error!(%error, "leaving the group failed"),
+        Err(_elapsed) => tracing::warn!("Kafka is away: the group finds out by itself"),
+    }
+}

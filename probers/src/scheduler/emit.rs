@@ -1,0 +1,196 @@
+//! Emitting what is due, when it is due.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use pulsetrail_domain::timestamp_from_millis;
+use pulsetrail_infra::kafka::{Kafka, message_headers};
+use pulsetrail_infra::messages::JOB_TYPE;
+use pulsetrail_infra::metrics;
+use pulsetrail_infra::store::Event;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::DeliveryFuture;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::roster::{JobDraft, Roster, Turn};
+use crate::outbox::{Letter, Outbox, acknowledged};
+
+/// Jobs that are not acknowledged yet, at most. With so many, Kafka is away or far behind, and
+/// emission pauses: what gets too late meanwhile is skipped.
+const UNACKNOWLEDGED: usize = 20_000;
+/// How many turns are taken before anything else is looked at.
+const BURST: usize = 500;
+/// The longest sleep: a clock that jumps is noticed within it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// How long the last jobs are waited for when the scheduler stops.
+const DRAIN: Duration = Duration::from_secs(1);
+/// How long a job that could not be sent waits before it is tried again, at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often a disturbance is logged.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// What became of a job.
+enum Settled {
+    Sent {
+        region: String,
+    },
+    TooLate(KafkaError),
+    /// The producer is past use.
+    Broken(KafkaError),
+}
+
+/// Emits jobs.
+pub(super) struct Emitter {
+    roster: Roster,
+    kafka: Kafka,
+    outbox: Arc<Outbox>,
+    unacknowledged: FuturesUnordered<BoxFuture<'static, Settled>>,
+    warned_at: Option<Instant>,
+}
+
+fn now_ms() -> i64 {
+    Utc::now().timestamp_millis()
+}
+
+impl Emitter {
+    /// # Errors
+    /// When librdkafka refuses a setting.
+    pub(super) fn new(roster: Roster, kafka: &Kafka) -> Result<Self, KafkaError> {
+        Ok(Self {
+            roster,
+            kafka: kafka.clone(),
+            // A new producer with each lease: a fatal error of the old one does not outlive it.
+            outbox: Arc::new(Outbox::new(kafka)?),
+            unacknowledged: FuturesUnordered::new(),
+            warned_at: None,
+        })
+    }
+
+    /// Emits until `lost`, taking in what `events` brings.
+    ///
+    /// # Errors
+    /// When the producer is past use.
+    pub(super) async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Vec<Event>>,
+        lost: &CancellationToken,
+    ) -> Result<(), KafkaError> {
+        metrics::roster(self.roster.active());
+        loop {
+            self.emit_due();
+            let full = self.unacknowledged.len() >= UNACKNOWLEDGED;
+            let wait = self.until_next();
+            tokio::select! {
+                () = lost.cancelled() => break,
+                Some(settled) = self.unacknowledged.next() => self.settle(settled)?,
+                Some(batch) = events.recv() => self.take_in(&batch),
+                () = sleep(wait), if !full => {}
+            }
+        }
+        let rest = async { while self.unacknowledged.next().await.is_some() {} };
+        // Whoever comes after makes the jobs of later slots; these were due before.
+        let _ = timeout(DRAIN, rest).await;
+        metrics::roster(0);
+        Ok(())
+    }
+
+    fn until_next(&self) -> Duration {
+        let Some(due_ms) = self.roster.next_due_ms() else { return LONGEST_SLEEP };
+        let wait = u64::try_from(due_ms.saturating_sub(now_ms())).unwrap_or_default();
+        Duration::from_millis(wait).min(LONGEST_SLEEP)
+    }
+
+    fn take_in(&mut self, events: &[Event]) {
+        for event in events {
+            super::apply(&mut self.roster, event, now_ms());
+        }
+        metrics::roster(self.roster.active());
+    }
+
+    fn emit_due(&mut self) {
+        for _ in 0..BURST {
+            if self.unacknowledged.len() >= UNACKNOWLEDGED {
+                return;
+            }
+            let Some(turn) = self.roster.take_turn(now_ms()) else { return };
+            for draft in self.roster.jobs(turn) {
+                let (letter, region) = letter(&self.kafka, draft, turn);
+                let first = self.outbox.send(&letter);
+                let outbox = Arc::clone(&self.outbox);
+                let settled = settle(outbox, letter, first, turn.deadline_ms, region);
+                self.unacknowledged.push(settled.boxed());
+            }
+        }
+    }
+
+    fn settle(&mut self, first: Settled) -> Result<(), KafkaError> {
+        let mut next = Some(first);
+        while let Some(settled) = next {
+            match settled {
+                Settled::Sent { region } => metrics::job_emitted(&region),
+                Settled::TooLate(error) => self.warn(&error),
+                Settled::Broken(error) => return Err(error),
+            }
+            next = self.unacknowledged.next().now_or_never().flatten();
+        }
+        Ok(())
+    }
+
+    fn warn(&mut self, error: &KafkaError) {
+        metrics::job_dropped("deadline");
+        if self.warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            self.warned_at = Some(Instant::now());
+            let waiting = self.unacknowledged.len();
+            tracing::warn!(jobs.waiting = waiting, %error, "jobs could not be emitted in time");
+        }
+    }
+}
+
+fn letter(kafka: &Kafka, draft: JobDraft, turn: Turn) -> (Letter, String) {
+    let JobDraft { monitor_id, organization_id, region, check_id, json } = draft;
+    let time = timestamp_from_millis(turn.slot_ms);
+    let letter = Letter {
+        topic: kafka.topics.jobs(&region),
+        key: monitor_id.to_string(),
+        payload: json,
+        headers: message_headers(JOB_TYPE, &check_id.to_string(), time, organization_id),
+    };
+    (letter, region.into())
+}
+
+/// Waits for a job to be acknowledged, and sends it again as long as it is worth making.
+async fn settle(
+    outbox: Arc<Outbox>,
+    letter: Letter,
+    first: Result<DeliveryFuture, KafkaError>,
+    deadline_ms: i64,
+    region: String,
+) -> Settled {
+    let mut sent = first;
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let ended = match sent {
+            Ok(delivery) => acknowledged(delivery).await,
+            Err(error) => Err(error),
+        };
+        let error = match ended {
+            Ok(()) => return Settled::Sent { region },
+            Err(error) => error,
+        };
+        if Outbox::is_fatal(&error) {
+            return Settled::Broken(error);
+        }
+        sleep(pause).await;
+        if now_ms() >= deadline_ms {
+            return Settled::TooLate(error);
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        sent = outbox.send(&letter);
+    }
+}

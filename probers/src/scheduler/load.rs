@@ -1,0 +1,91 @@
+//! The roster as the log tells it: one snapshot of the store, folded.
+
+use pulsetrail_domain::monitor::Monitor;
+use pulsetrail_domain::{MonitorId, Position, Region};
+use pulsetrail_infra::store::{Event, Store, StoreError, head, read_page_of_type};
+
+use super::roster::{Listed, Roster};
+
+/// How many events are in memory at a time.
+const PAGE: i64 = 2_000;
+
+/// Reads the roster, and the position up to which it is told.
+///
+/// # Errors
+/// When Postgres is away.
+pub(super) async fn load(
+    store: &Store,
+    regions: &[Region],
+    now_ms: i64,
+) -> Result<(Roster, Position), StoreError> {
+    let mut snapshot = store.read.begin().await?;
+    sqlx::query("set transaction isolation level repeatable read, read only")
+        .execute(&mut *snapshot)
+        .await?;
+    let position = head(&mut *snapshot).await?;
+    let mut fold = Fold { roster: Roster::new(regions), current: None, now_ms };
+    let mut after = (String::new(), 0);
+    loop {
+        let place = (after.0.as_str(), after.1);
+        let page = read_page_of_type(&mut *snapshot, Monitor::AGGREGATE, place, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = (last.aggregate_id.clone(), last.sequence);
+        for event in &page {
+            fold.take(event);
+        }
+    }
+    fold.end_current();
+    // Nothing was written: there is nothing to commit.
+    snapshot.rollback().await?;
+    Ok((fold.roster, position))
+}
+
+struct Fold {
+    roster: Roster,
+    current: Option<Folded>,
+    now_ms: i64,
+}
+
+struct Folded {
+    monitor_id: MonitorId,
+    monitor: Monitor,
+    began_ms: i64,
+}
+
+impl Fold {
+    fn take(&mut self, event: &Event) {
+        let Some(monitor_id) = event.monitor_id() else { return };
+        if self.current.as_ref().is_none_or(|current| current.monitor_id != monitor_id) {
+            self.end_current();
+            self.current =
+                Some(Folded { monitor_id, monitor: Monitor::default(), began_ms: i64::MIN });
+        }
+        let Some(current) = &mut self.current else { return };
+        match event.monitor_event() {
+            Ok(decoded) => {
+                if matches!(event.event_type.as_str(), "MonitorRegistered" | "MonitorResumed") {
+                    current.began_ms = event.recorded_at.timestamp_millis();
+                }
+                current.monitor.apply_event(decoded);
+                current.monitor.version = event.sequence;
+            }
+            Err(error) => super::unreadable(event, &error),
+        }
+    }
+
+    fn end_current(&mut self) {
+        let Some(Folded { monitor_id, monitor, began_ms }) = self.current.take() else { return };
+        let Some(config) = monitor.config.as_ref().filter(|_| !monitor.archived) else { return };
+        let listed = Listed {
+            monitor_id,
+            organization_id: monitor.organization_id,
+            config,
+            version: monitor.version,
+            paused: monitor.paused,
+            began_ms,
+        };
+        if let Err(error) = self.roster.list(listed, self.now_ms) {
+            tracing::error!(monitor.id = %monitor_id, %error, "a monitor cannot be scheduled");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The scheduler: follows the log to know which monitors are active, and emits one job for each slot
+//! and region.
+//!
+//! One scheduler of a cell is active. It reads the roster from one snapshot of the store and follows
+//! the log from there, so that whoever takes over begins with nothing but the log. Slots that passed
+//! while nobody was active are skipped.
+
+mod emit;
+mod load;
+mod roster;
+mod template;
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::Utc;
+use pulsetrail_domain::Region;
+use pulsetrail_domain::monitor::Monitor;
+use pulsetrail_infra::follower::Follower;
+use pulsetrail_infra::kafka::Kafka;
+use pulsetrail_infra::lease::{Lease, work_under_lease};
+use pulsetrail_infra::store::{DecodeError, Event, Store, StoreError};
+use rdkafka::error::KafkaError;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use self::emit::Emitter;
+use self::roster::Roster;
+
+/// The scheduler's name among the leases.
+pub const SCHEDULER: &str = "scheduler";
+/// How many events are taken in at a time.
+const BATCH: usize = 500;
+/// How long the log is left alone after it could not be followed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often a standby looks whether another is active.
+const STANDBY_LOOKS_EVERY: Duration = Duration::from_millis(500);
+
+/// The scheduler cannot work for now; it begins anew with a fresh roster.
+#[derive(Debug, thiserror::Error)]
+pub enum SchedulerError {
+    /// Postgres.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Kafka.
+    #[error("jobs cannot be emitted: {0}")]
+    Kafka(#[from] KafkaError),
+}
+
+/// Runs the scheduler until `shutdown`, as the active one or as a standby, for an installation with
+/// `regions`. `ready` is called when it is either, and again with each lease.
+///
+/// # Errors
+/// None so far: what is away is waited for.
+pub async fn run(
+    store: &Store,
+    kafka: &Kafka,
+    regions: &[Region],
+    shutdown: CancellationToken,
+    ready: impl Fn(),
+) -> Result<(), SchedulerError> {
+    let active = AtomicBool::new(false);
+    let work = work_under_lease(&store.read, SCHEDULER, &shutdown, |lease| {
+        active.store(true, Ordering::Relaxed);
+        schedule(store, kafka, regions, lease, &ready)
+    });
+    let standby = async {
+        somebody_is_active(store).await;
+        // The active one is ready when it has read the roster.
+        if !active.load(Ordering::Relaxed) {
+            ready();
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = work => {}
+        () = standby => {}
+    }
+    Ok(())
+}
+
+async fn schedule(
+    store: &Store,
+    kafka: &Kafka,
+    regions: &[Region],
+    lease: Lease,
+    ready: &impl Fn(),
+) -> Result<(), SchedulerError> {
+    let began = tokio::time::Instant::now();
+    let (roster, position) = tokio::select! {
+        () = lease.lost.cancelled() => return Ok(()),
+        loaded = load::load(store, regions, Utc::now().timestamp_millis()) => loaded?,
+    };
+    tracing::info!(
+        lease.epoch = lease.epoch,
+        monitors = roster.active(),
+        event.position = position.0,
+        took_ms = began.elapsed().as_millis(),
+        "the roster is read"
+    );
+    let emitter = Emitter::new(roster, kafka)?;
+    let follower = Follower::new(store.read.clone(), kafka.clone(), position);
+    let (sender, events) = mpsc::channel(4);
+    ready();
+    tokio::select! {
+        emitted = emitter.run(events, &lease.lost) => Ok(emitted?),
+        never = follow(follower, sender) => match never {},
+    }
+}
+
+/// Hands every event on, as long as somebody takes them.
+async fn follow(mut follower: Follower, sender: mpsc::Sender<Vec<Event>>) -> Infallible {
+    loop {
+        match follower.next_batch(BATCH).await {
+            // Nobody takes them any more when all of this is about to end.
+            Ok(batch) => drop(sender.send(batch).await),
+            Err(error) => {
+                tracing::warn!(%error, "the log cannot be followed for now; the roster stays as it is");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Takes one event of the log into the roster; those that are of no monitor change nothing.
+fn apply(roster: &mut Roster, event: &Event, now_ms: i64) {
+    if event.aggregate_type != Monitor::AGGREGATE {
+        return;
+    }
+    let Some(monitor_id) = event.monitor_id() else { return };
+    let decoded = match event.monitor_event() {
+        Ok(decoded) => decoded,
+        Err(error) => return unreadable(event, &error),
+    };
+    let recorded_ms = event.recorded_at.timestamp_millis();
+    let applied = roster.apply(monitor_id, event.sequence, recorded_ms, &decoded, now_ms);
+    if let Err(error) = applied {
+        tracing::error!(monitor.id = %monitor_id, %error, "a monitor cannot be scheduled");
+    }
+}
+
+/// An event that this version cannot read: the other monitors must not suffer from it.
+fn unreadable(event: &Event, error: &DecodeError) {
+    tracing::error!(
+        event.position = event.position.0,
+        monitor.id = event.aggregate_id,
+        %error,
+        "an event cannot be read; its monitor is scheduled as it was before"
+    );
+}
+
+/// Ends when a copy of the scheduler holds the lease, be it this one.
+async fn somebody_is_active(store: &Store) {
+    loop {
+        let held: Result<bool, sqlx::Error> = sqlx::query_scalar(
+            "select exists (select from leases where name = $1 and expires_at > clock_timestamp())",
+        )
+        .bind(SCHEDULER)
+        .fetch_one(&store.read)
+        .await;
+        if matches!(held, Ok(true)) {
+            return;
+        }
+        sleep(STANDBY_LOOKS_EVERY).await;
+    }
+}

@@ -1,0 +1,253 @@
+//! Which monitors are checked, and when each is due next.
+//!
+//! The due times lie in a heap of their own, 16 bytes each; what a job is made of is only looked up
+//! when one is due. An entry of the heap holds as long as its monitor is still due at that slot:
+//! nothing is searched for when a monitor is paused or changed.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use pulsetrail_domain::monitor::{MonitorConfig, MonitorEvent};
+use pulsetrail_domain::slot::next_slot_ms;
+use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region};
+
+use super::template::{Shapes, Slot, Template};
+
+/// A monitor that is not due at any time.
+const NEVER: i64 = i64::MAX;
+
+/// Which monitors are checked, and when.
+#[derive(Debug)]
+pub(super) struct Roster {
+    /// The regions that the installation has.
+    regions: Vec<Region>,
+    places: HashMap<MonitorId, u32>,
+    entries: Vec<Entry>,
+    vacant: Vec<u32>,
+    due: BinaryHeap<Reverse<(i64, u32)>>,
+    shapes: Shapes,
+    active: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    monitor_id: MonitorId,
+    organization_id: OrganizationId,
+    template: Template,
+    config_version: i64,
+    /// The next slot in ms, or [`NEVER`].
+    next_slot: i64,
+}
+
+/// A monitor's turn: its jobs are to be emitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    place: u32,
+    pub(super) slot_ms: i64,
+    /// After this the jobs are not worth making, in ms.
+    pub(super) deadline_ms: i64,
+}
+
+/// One job, ready to be sent.
+#[derive(Debug)]
+pub(super) struct JobDraft {
+    pub(super) monitor_id: MonitorId,
+    pub(super) organization_id: OrganizationId,
+    pub(super) region: Region,
+    pub(super) check_id: CheckId,
+    /// The [`pulsetrail_infra::messages::Job`] as JSON.
+    pub(super) json: String,
+}
+
+/// A monitor as the log tells it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed<'a> {
+    pub(super) monitor_id: MonitorId,
+    pub(super) organization_id: OrganizationId,
+    pub(super) config: &'a MonitorConfig,
+    pub(super) version: i64,
+    pub(super) paused: bool,
+    /// When it was registered or last resumed, in ms.
+    pub(super) began_ms: i64,
+}
+
+impl Roster {
+    /// An empty roster of an installation with `regions`.
+    pub(super) fn new(regions: &[Region]) -> Self {
+        Self {
+            regions: regions.to_vec(),
+            places: HashMap::new(),
+            entries: Vec::new(),
+            vacant: Vec::new(),
+            due: BinaryHeap::new(),
+            shapes: Shapes::default(),
+            active: 0,
+        }
+    }
+
+    /// How many monitors are being checked.
+    pub(super) fn active(&self) -> usize {
+        self.active
+    }
+
+    /// Takes in a monitor that is not archived. It is due at once where it began so recently that
+    /// its first job may not have been made, and at its next slot otherwise.
+    ///
+    /// # Errors
+    /// When its configuration cannot be written as JSON.
+    pub(super) fn list(
+        &mut self,
+        listed: Listed<'_>,
+        now_ms: i64,
+    ) -> Result<(), serde_json::Error> {
+        let Listed { monitor_id, organization_id, config, version, paused, began_ms } = listed;
+        self.strike(monitor_id);
+        let template = Template::of(config, &self.regions, &mut self.shapes)?;
+        let (interval_ms, first_deadline) =
+            (template.shape.interval_ms(), template.shape.deadline_ms(began_ms));
+        let entry = Entry {
+            monitor_id,
+            organization_id,
+            template,
+            config_version: version,
+            next_slot: NEVER,
+        };
+        let place = match self.vacant.pop() {
+            Some(place) => place,
+            // As many monitors as there are addresses of 32 bits do not fit into memory.
+            None => u32::try_from(self.entries.len()).unwrap_or(u32::MAX),
+        };
+        match self.entries.get_mut(place as usize) {
+            Some(vacant) => *vacant = entry,
+            None => self.entries.push(entry),
+        }
+        self.places.insert(monitor_id, place);
+        if !paused {
+            let first = if first_deadline > now_ms {
+                began_ms
+            } else {
+                next_slot_ms(monitor_id, interval_ms, now_ms)
+            };
+            self.set_due(place, first);
+        }
+        Ok(())
+    }
+
+    /// Takes in what happened to a monitor; `version` is the event's sequence.
+    ///
+    /// # Errors
+    /// When its configuration cannot be written as JSON.
+    pub(super) fn apply(
+        &mut self,
+        monitor_id: MonitorId,
+        version: i64,
+        recorded_ms: i64,
+        event: &MonitorEvent,
+        now_ms: i64,
+    ) -> Result<(), serde_json::Error> {
+        if let MonitorEvent::MonitorRegistered { organization_id, config, .. } = event {
+            return self.list(
+                Listed {
+                    monitor_id,
+                    organization_id: *organization_id,
+                    config,
+                    version,
+                    paused: false,
+                    began_ms: recorded_ms,
+                },
+                now_ms,
+            );
+        }
+        let Some(place) = self.places.get(&monitor_id).copied() else { return Ok(()) };
+        match event {
+            MonitorEvent::MonitorReconfigured { config } => {
+                let template = Template::of(config, &self.regions, &mut self.shapes)?;
+                let next = next_slot_ms(monitor_id, template.shape.interval_ms(), now_ms);
+                let Some(entry) = self.entries.get_mut(place as usize) else { return Ok(()) };
+                entry.template = template;
+                // A turn that has come and was not taken yet stays; a later one moves.
+                if entry.next_slot != NEVER && entry.next_slot > now_ms {
+                    self.set_due(place, next);
+                }
+            }
+            MonitorEvent::MonitorPaused {} => self.set_due(place, NEVER),
+            MonitorEvent::MonitorResumed {} => self.set_due(place, recorded_ms),
+            MonitorEvent::MonitorArchived {} => self.strike(monitor_id),
+            MonitorEvent::MonitorRegistered { .. } => {}
+        }
+        if let Some(entry) = self.entries.get_mut(place as usize) {
+            entry.config_version = version;
+        }
+        Ok(())
+    }
+
+    /// When somebody is due next, in ms; it may be that nobody is any more.
+    pub(super) fn next_due_ms(&self) -> Option<i64> {
+        self.due.peek().map(|Reverse((slot_ms, _))| *slot_ms)
+    }
+
+    /// The next monitor whose turn has come. It is due again at its next slot after now: slots that
+    /// were missed are skipped, and so are those whose jobs are not worth making any more.
+    pub(super) fn take_turn(&mut self, now_ms: i64) -> Option<Turn> {
+        while let Some(Reverse((slot_ms, place))) = self.due.peek().copied() {
+            if slot_ms > now_ms {
+                return None;
+            }
+            self.due.pop();
+            let Some(entry) = self.entries.get(place as usize) else { continue };
+            if entry.next_slot != slot_ms {
+                continue;
+            }
+            let shape = &entry.template.shape;
+            let deadline_ms = shape.deadline_ms(slot_ms);
+            let next = next_slot_ms(entry.monitor_id, shape.interval_ms(), now_ms);
+            self.set_due(place, next);
+            if deadline_ms > now_ms {
+                return Some(Turn { place, slot_ms, deadline_ms });
+            }
+        }
+        None
+    }
+
+    /// The jobs of a turn that was just taken: one for each region.
+    pub(super) fn jobs(&self, turn: Turn) -> impl Iterator<Item = JobDraft> {
+        let entry = self.entries.get(turn.place as usize);
+        entry.into_iter().flat_map(move |entry| {
+            entry.template.shape.regions.iter().map(move |region| {
+                let Entry { monitor_id, organization_id, config_version, .. } = *entry;
+                let slot_ms = turn.slot_ms;
+                let slot = Slot { monitor_id, organization_id, region, slot_ms, config_version };
+                let (check_id, json) = entry.template.job(slot);
+                JobDraft { monitor_id, organization_id, region: region.clone(), check_id, json }
+            })
+        })
+    }
+
+    fn strike(&mut self, monitor_id: MonitorId) {
+        if let Some(place) = self.places.remove(&monitor_id) {
+            self.set_due(place, NEVER);
+            self.vacant.push(place);
+        }
+    }
+
+    fn set_due(&mut self, place: u32, slot_ms: i64) {
+        let Some(entry) = self.entries.get_mut(place as usize) else { return };
+        let before = std::mem::replace(&mut entry.next_slot, slot_ms);
+        self.active -= usize::from(before != NEVER);
+        self.active += usize::from(slot_ms != NEVER);
+        if slot_ms != NEVER && slot_ms != before {
+            self.due.push(Reverse((slot_ms, place)));
+        }
+        // Entries that hold no more are dropped when they come up, or when they are too many.
+        if self.due.len() > 2 * self.active + 1_024 {
+            let entries = &self.entries;
+            self.due.retain(|Reverse((slot_ms, place))| {
+                entries.get(*place as usize).is_some_and(|entry| entry.next_slot == *slot_ms)
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "roster_tests.rs"]
+mod tests;

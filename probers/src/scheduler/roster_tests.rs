@@ -1,0 +1,179 @@
+use pulsetrail_domain::slot::phase_ms;
+use pulsetrail_infra::messages::Job;
+use uuid::Uuid;
+
+use super::super::template::tests::config;
+use super::*;
+
+const START: i64 = 1_700_000_000_000;
+
+fn monitor(n: u128) -> MonitorId {
+    MonitorId(Uuid::from_u128(n * 0x9E37_79B9_7F4A_7C15))
+}
+
+fn registered(n: u128, interval_seconds: u32) -> MonitorEvent {
+    MonitorEvent::MonitorRegistered {
+        monitor_id: monitor(n),
+        organization_id: OrganizationId::default(),
+        config: Box::new(config("http://example.com", interval_seconds)),
+    }
+}
+
+fn roster() -> Roster {
+    Roster::new(&[Region::default()])
+}
+
+/// Takes every turn up to `now` and returns the slots.
+fn turns(roster: &mut Roster, now: i64) -> Vec<i64> {
+    std::iter::from_fn(|| roster.take_turn(now)).map(|turn| turn.slot_ms).collect()
+}
+
+/// Lets the clock run second by second and returns every slot that was taken.
+fn run(roster: &mut Roster, from: i64, to: i64) -> Vec<i64> {
+    (from..=to).step_by(1_000).flat_map(|now| turns(roster, now)).collect()
+}
+
+#[test]
+fn a_new_monitor_is_checked_at_once_and_then_at_its_slots() {
+    let mut roster = roster();
+    roster.apply(monitor(1), 1, START, &registered(1, 60), START + 5).unwrap();
+    assert_eq!(turns(&mut roster, START + 5), [START]);
+    let slots = run(&mut roster, START, START + 200_000);
+    assert!(slots.len() >= 3);
+    for slot in &slots {
+        assert_eq!(slot.rem_euclid(60_000), phase_ms(monitor(1), 60_000));
+    }
+    assert!(slots.windows(2).all(|pair| pair[1] - pair[0] == 60_000));
+}
+
+#[test]
+fn a_paused_monitor_is_not_checked_and_a_resumed_one_at_once() {
+    let mut roster = roster();
+    roster.apply(monitor(1), 1, START, &registered(1, 5), START).unwrap();
+    assert_eq!(turns(&mut roster, START), [START]);
+    roster.apply(monitor(1), 2, START + 1, &MonitorEvent::MonitorPaused {}, START + 1).unwrap();
+    assert_eq!(roster.active(), 0);
+    assert_eq!(run(&mut roster, START, START + 60_000), [0_i64; 0]);
+    let resumed_at = START + 60_001;
+    roster.apply(monitor(1), 3, resumed_at, &MonitorEvent::MonitorResumed {}, resumed_at).unwrap();
+    let turn = roster.take_turn(resumed_at).unwrap();
+    assert_eq!(turn.slot_ms, resumed_at);
+    let drafts: Vec<JobDraft> = roster.jobs(turn).collect();
+    let job: Job = serde_json::from_str(&drafts[0].json).unwrap();
+    assert_eq!(job.config_version, 3);
+    assert_eq!(roster.active(), 1);
+}
+
+#[test]
+fn an_archived_monitor_is_never_checked_again() {
+    let mut roster = roster();
+    roster.apply(monitor(1), 1, START, &registered(1, 5), START).unwrap();
+    roster.apply(monitor(1), 2, START, &MonitorEvent::MonitorArchived {}, START).unwrap();
+    // Its place is taken by another, whom its old turn must not become.
+    roster.apply(monitor(2), 1, START + 1, &registered(2, 60), START + 1).unwrap();
+    assert_eq!(turns(&mut roster, START + 1), [START + 1]);
+    assert_eq!(roster.active(), 1);
+    roster.apply(monitor(1), 3, START, &MonitorEvent::MonitorResumed {}, START).unwrap();
+    assert_eq!(roster.active(), 1);
+}
+
+#[test]
+fn a_changed_interval_holds_from_the_next_slot_on() {
+    let mut roster = roster();
+    roster.apply(monitor(1), 1, START, &registered(1, 3_600), START).unwrap();
+    let changed = MonitorEvent::MonitorReconfigured {
+        config: Box::new(config("http://example.com/new", 10)),
+    };
+    // Both come before the first turn was taken: it is not lost.
+    roster.apply(monitor(1), 2, START, &changed, START).unwrap();
+    assert_eq!(turns(&mut roster, START), [START]);
+    let slots = run(&mut roster, START, START + 30_000);
+    assert_eq!(slots.len(), 3, "{slots:?}");
+    let back =
+        MonitorEvent::MonitorReconfigured { config: Box::new(config("http://example.com", 20)) };
+    roster.apply(monitor(1), 3, START + 30_500, &back, START + 30_500).unwrap();
+    let slots = run(&mut roster, START + 31_000, START + 91_000);
+    assert_eq!(slots.len(), 3, "{slots:?}");
+    assert!(slots.iter().all(|slot| slot.rem_euclid(20_000) == phase_ms(monitor(1), 20_000)));
+}
+
+#[test]
+fn a_start_after_a_long_time_is_no_flood() {
+    let mut roster = roster();
+    let config = config("http://example.com", 60);
+    for n in 0..1_000 {
+        let listed = Listed {
+            monitor_id: monitor(n),
+            organization_id: OrganizationId::default(),
+            config: &config,
+            version: 1,
+            paused: n % 10 == 0,
+            began_ms: START - 3_600_000,
+        };
+        roster.list(listed, START).unwrap();
+    }
+    assert_eq!(roster.active(), 900);
+    assert_eq!(turns(&mut roster, START), [0_i64; 0]);
+    let slots = run(&mut roster, START, START + 60_000);
+    assert_eq!(slots.len(), 900, "each once in an interval");
+    assert!(slots.iter().all(|slot| *slot > START));
+}
+
+#[test]
+fn a_monitor_that_began_just_before_a_takeover_gets_its_first_job() {
+    let mut roster = roster();
+    let config = config("http://example.com", 3_600);
+    let listed = Listed {
+        monitor_id: monitor(1),
+        organization_id: OrganizationId::default(),
+        config: &config,
+        version: 1,
+        paused: false,
+        began_ms: START - 3_000,
+    };
+    roster.list(listed, START).unwrap();
+    assert_eq!(turns(&mut roster, START), [START - 3_000]);
+}
+
+#[test]
+fn a_clock_that_jumps_makes_no_flood_and_nothing_twice() {
+    let mut roster = roster();
+    for n in 0..100 {
+        roster.apply(monitor(n), 1, START, &registered(n, 10), START).unwrap();
+    }
+    assert_eq!(turns(&mut roster, START).len(), 100);
+    let mut taken = run(&mut roster, START, START + 20_000);
+    assert_eq!(taken.len(), 200);
+    let ahead = turns(&mut roster, START + 3_600_000);
+    assert!(ahead.len() <= 100, "at most one each, not {}", ahead.len());
+    taken.extend(ahead);
+    assert_eq!(run(&mut roster, START, START + 60_000), [0_i64; 0], "back again: nothing twice");
+    let on = run(&mut roster, START + 3_600_000, START + 3_610_000);
+    assert!(on.len() >= 100, "and on it goes: {}", on.len());
+}
+
+#[test]
+fn a_scheduler_that_was_held_up_skips_what_is_too_late() {
+    let mut roster = roster();
+    roster.apply(monitor(1), 1, START, &registered(1, 2), START).unwrap();
+    assert_eq!(turns(&mut roster, START), [START]);
+    // Ten slots were missed; the one that was due is past its deadline.
+    assert_eq!(turns(&mut roster, START + 20_000), [0_i64; 0]);
+    let slots = run(&mut roster, START + 20_000, START + 24_000);
+    assert_eq!(slots.len(), 2, "{slots:?}");
+}
+
+#[test]
+fn stale_due_times_do_not_pile_up() {
+    let mut roster = roster();
+    roster.apply(monitor(1), 1, START, &registered(1, 86_400), START).unwrap();
+    for turn in 0..10_000_i64 {
+        let seconds = 86_400 - u32::try_from(turn % 2).unwrap();
+        let changed = MonitorEvent::MonitorReconfigured {
+            config: Box::new(config("http://example.com", seconds)),
+        };
+        turns(&mut roster, START + turn);
+        roster.apply(monitor(1), 2 + turn, START, &changed, START + turn).unwrap();
+    }
+    assert!(roster.due.len() < 2_000, "{}", roster.due.len());
+}

@@ -1,0 +1,95 @@
+//! Connecting to the first of several judged addresses that answers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// How long one address is waited for before the next is tried beside it (RFC 8305, section 5).
+const STAGGER: Duration = Duration::from_millis(250);
+/// At most so many addresses are tried.
+const MOST: usize = 8;
+
+/// Why no address could be connected to: of several reasons, the one that says most about the target.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DialError {
+    /// There is no route.
+    #[error("{0} cannot be reached")]
+    Unreachable(SocketAddr),
+    /// No answer in time.
+    #[error("{0} did not answer in time")]
+    Timeout(SocketAddr),
+    /// The connection was reset while it was made.
+    #[error("{0} reset the connection")]
+    Reset(SocketAddr),
+    /// Nobody listens.
+    #[error("{0} refused the connection")]
+    Refused(SocketAddr),
+}
+
+/// Tries the addresses in order, each a little after the one before, or at once when that failed.
+pub(super) async fn first_of(
+    addresses: &[SocketAddr],
+    deadline: Instant,
+) -> Result<(TcpStream, SocketAddr), DialError> {
+    let mut waiting = addresses.iter().copied().take(MOST);
+    let mut attempts = FuturesUnordered::new();
+    let mut worst: Option<DialError> = None;
+    let nobody = DialError::Unreachable(SocketAddr::from(([0, 0, 0, 0], 0)));
+    let Some(first) = waiting.next() else { return Err(nobody) };
+    let mut last = first;
+    attempts.push(connect(first));
+    let race = async {
+        let mut next_at = Instant::now() + STAGGER;
+        let mut more = waiting.len() > 0;
+        loop {
+            let failed = tokio::select! {
+                ended = attempts.next() => match ended {
+                    Some(Ok(connected)) => return Ok(connected),
+                    Some(Err(error)) => Some(error),
+                    None => return Err(worst.unwrap_or(nobody)),
+                },
+                () = sleep_until(next_at), if more => None,
+            };
+            worst = worst.max(failed);
+            if let Some(next) = waiting.next() {
+                last = next;
+                attempts.push(connect(next));
+                next_at = Instant::now() + STAGGER;
+            }
+            more = waiting.len() > 0;
+        }
+    };
+    let ended = timeout_at(deadline, race).await;
+    match ended {
+        Ok(ended) => ended,
+        Err(_elapsed) => Err(worst.max(Some(DialError::Timeout(last))).unwrap_or(nobody)),
+    }
+}
+
+async fn connect(address: SocketAddr) -> Result<(TcpStream, SocketAddr), DialError> {
+    let connecting = async {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_nodelay(true)?;
+        socket.connect(address).await
+    };
+    match connecting.await {
+        Ok(stream) => Ok((stream, address)),
+        Err(error) => Err(match error.kind() {
+            io::ErrorKind::ConnectionRefused => DialError::Refused(address),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+                DialError::Reset(address)
+            }
+            io::ErrorKind::TimedOut => DialError::Timeout(address),
+            _ => {
+                // Also what this machine is short of, such as file descriptors or ports.
+                tracing::debug!(address = %address, %error, "an address cannot be dialled");
+                DialError::Unreachable(address)
+            }
+        }),
+    }
+}

@@ -1,0 +1,182 @@
+//! The one way out: every socket to an address that a user supplied is opened here, on an address
+//! that was judged (invariant I5).
+//!
+//! A name is resolved here, every address it leads to is judged, and one of those very addresses is
+//! dialled, so that a name cannot lead to one place when it is judged and to another when it is
+//! dialled. One refused address refuses the name.
+
+mod dial;
+mod local;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use pulsetrail_domain::egress::{EgressPolicy, Verdict};
+use pulsetrail_domain::monitor::TargetUrl;
+use pulsetrail_infra::metrics;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use url::Host;
+
+pub use dial::DialError;
+pub use resolve::DnsError;
+use resolve::Resolver;
+
+/// The way out. Clones share the resolver.
+#[derive(Clone)]
+pub struct Shield {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    policy: EgressPolicy,
+    resolver: Resolver,
+}
+
+/// The shield cannot be set up: names could not be resolved at all.
+#[derive(Debug, thiserror::Error)]
+#[error("the resolver cannot be set up: {0}")]
+pub struct ShieldError(String);
+
+/// A connection to a judged address.
+#[derive(Debug)]
+pub struct Dialled {
+    /// The connection, without Nagle's delay.
+    pub stream: TcpStream,
+    /// Where it leads.
+    pub address: SocketAddr,
+    /// How long the name took to resolve; zero for an address.
+    pub dns: Duration,
+    /// How long connecting took, over all the addresses that were tried.
+    pub connect: Duration,
+}
+
+/// There is no connection, and how long what came before took.
+#[derive(Debug)]
+pub struct DialFailure {
+    /// What went wrong.
+    pub reason: DialFailureReason,
+    /// How long the name took to resolve, or was waited for.
+    pub dns: Duration,
+    /// How long connecting was tried.
+    pub connect: Duration,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum DialFailureReason {
+    /// The shield refused: do not try again.
+    #[error("{0}")]
+    Refused(Verdict),
+    /// The name leads nowhere.
+    #[error(transparent)]
+    Dns(#[from] DnsError),
+    /// No address could be connected to.
+    #[error(transparent)]
+    Connect(#[from] DialError),
+}
+
+impl Shield {
+    /// A shield that resolves names as this machine does: the name servers of `/etc/resolv.conf`
+    /// (the one on this machine where it names none), after `/etc/hosts`, without search domains, and
+    /// never a public resolver instead. Names under `localhost` are loopback without being asked for
+    /// (RFC 6761). Whatever a name leads to is judged, wherever the answer came from.
+    ///
+    /// `allow` opens ranges that the table refuses; `own` are Pulsetrail's own listeners and engines,
+    /// refused whatever is allowed.
+    ///
+    /// # Errors
+    /// [`ShieldError`] when no resolver can be made.
+    pub fn new(allow: Vec<IpNet>, own: Vec<SocketAddr>) -> Result<Self, ShieldError> {
+        Ok(Self::with_resolver(allow, own, Resolver::of_the_system()?))
+    }
+
+    /// As [`Shield::new`], with name servers given instead of the system's, and without `/etc/hosts`.
+    ///
+    /// # Errors
+    /// [`ShieldError`] when no resolver can be made.
+    pub fn with_name_servers(
+        allow: Vec<IpNet>,
+        own: Vec<SocketAddr>,
+        name_servers: &[SocketAddr],
+    ) -> Result<Self, ShieldError> {
+        Ok(Self::with_resolver(allow, own, Resolver::with_name_servers(name_servers)?))
+    }
+
+    fn with_resolver(allow: Vec<IpNet>, own: Vec<SocketAddr>, resolver: Resolver) -> Self {
+        Self { inner: Arc::new(Inner { policy: EgressPolicy { allow, own }, resolver }) }
+    }
+
+    /// What is allowed and forbidden beyond the table.
+    #[must_use]
+    pub fn policy(&self) -> &EgressPolicy {
+        &self.inner.policy
+    }
+
+    /// Judges an address.
+    #[must_use]
+    pub fn judge(&self, address: SocketAddr) -> Verdict {
+        self.inner.policy.judge_knowing(address, local::is_local)
+    }
+
+    /// Judges the host of a URL where it is an address; none where it is a name.
+    #[must_use]
+    pub fn judge_literal(&self, url: &TargetUrl) -> Option<Verdict> {
+        let ip: IpAddr = match url.url().host()? {
+            Host::Domain(_) => return None,
+            Host::Ipv4(address) => address.into(),
+            Host::Ipv6(address) => address.into(),
+        };
+        Some(self.judge(SocketAddr::new(ip, url.url().port_or_known_default()?)))
+    }
+
+    /// Resolves, judges and dials, until `deadline`.
+    ///
+    /// # Errors
+    /// [`DialFailure`], with what was measured until then.
+    pub async fn connect(
+        &self,
+        host: Host<&str>,
+        port: u16,
+        deadline: Instant,
+    ) -> Result<Dialled, DialFailure> {
+        let asked_at = Instant::now();
+        let resolved = match host {
+            Host::Domain(name) => self.inner.resolver.addresses(name, deadline).await,
+            Host::Ipv4(address) => Ok(vec![address.into()]),
+            Host::Ipv6(address) => Ok(vec![address.into()]),
+        };
+        let dns = if matches!(host, Host::Domain(_)) { asked_at.elapsed() } else { Duration::ZERO };
+        let failure = |reason, connect| DialFailure { reason, dns, connect };
+        let addresses = resolved.map_err(|error| failure(error.into(), Duration::ZERO))?;
+        let judged = self
+            .judge_all(&addresses, port)
+            .map_err(|verdict| failure(DialFailureReason::Refused(verdict), Duration::ZERO))?;
+        let dialled_at = Instant::now();
+        match dial::first_of(&judged, deadline).await {
+            Ok((stream, address)) => {
+                Ok(Dialled { stream, address, dns, connect: dialled_at.elapsed() })
+            }
+            Err(error) => Err(failure(error.into(), dialled_at.elapsed())),
+        }
+    }
+
+    /// The addresses to dial, or the first verdict that refuses.
+    fn judge_all(&self, addresses: &[IpAddr], port: u16) -> Result<Vec<SocketAddr>, Verdict> {
+        let verdicts = addresses.iter().map(|ip| self.judge(SocketAddr::new(*ip, port)));
+        let judged = verdicts.map(|verdict| match verdict.refused_range() {
+            None => Ok(verdict.address),
+            Some(range) => {
+                tracing::info!(egress.address = %verdict.address, egress.range = %range, "{verdict}");
+                metrics::egress_blocked(range);
+                Err(verdict)
+            }
+        });
+        judged.collect()
+    }
+}
