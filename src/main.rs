@@ -1,1 +1,27 @@
-fn main() {}
+//! Pulsetrail: an event-sourced uptime monitor. This binary is every role, and `up` is all of them.
+
+mod cli;
+mod connect;
+mod demo;
+mod probe_http;
+mod roles;
+mod server;
+mod shutdown;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line for each fault, the causes behind it.
+            for line in format!("{error:#}").lines() {
+                eprintln!("pulsetrail: {line}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use pulsetrail_domain::Region;
+use pulsetrail_infra::settings::Settings;
+use pulsetrail_infra::{settings, telemetry};
+
+use crate::{connect, roles, up};
+
+/// An event-sourced uptime monitor.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything on this machine, with private engines where none are set.
+    Up {
+        /// Also start sample targets on loopback, and watch them as a sample user.
+        #[arg(long)]
+        demo: bool,
+    },
+    /// Serve HTTP: commands, queries and the live feed.
+    Server,
+    /// Turn results into events.
+    Recorder,
+    /// Publish the log to Kafka.
+    Relay,
+    /// Emit the jobs that are due.
+    Scheduler,
+    /// Check targets.
+    Prober {
+        /// The region whose jobs are taken.
+        #[arg(long, default_value = "default")]
+        region: Region,
+    },
+    /// Write the read models: ClickHouse and the view of the monitors.
+    Projector,
+    /// Apply the schemas of Postgres and ClickHouse, and create the topics.
+    Migrate,
+    /// List every setting.
+    Settings,
+    /// Serve the embedded ClickHouse engine over HTTP; `up` starts this by itself.
+    #[command(hide = true)]
+    ChdbServer(ChdbServer),
+}
+
+#[derive(Debug, clap::Args)]
+struct ChdbServer {
+    #[arg(long)]
+    listen: SocketAddr,
+    #[arg(long)]
+    path: PathBuf,
+    #[arg(long)]
+    library: PathBuf,
+    #[arg(long)]
+    user: String,
+}
+
+pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::ChdbServer(arguments) => return serve_clickhouse(arguments),
+        Command::Settings => {
+            print!("{}", settings::describe());
+            return Ok(());
+        }
+        _ => {}
+    }
+    let settings = Settings::load()?;
+    telemetry::install(&settings.log, settings.log_format).context("PULSETRAIL_LOG")?;
+    // One provider of cryptography in the whole process; a second installation keeps the first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Up { demo } => Box::pin(up::run(settings, demo)).await,
+            Command::Server => Box::pin(roles::run_alone(roles::Role::Server, settings)).await,
+            Command::Recorder => Box::pin(roles::run_alone(roles::Role::Recorder, settings)).await,
+            Command::Relay => Box::pin(roles::run_alone(roles::Role::Relay, settings)).await,
+            Command::Scheduler => {
+                Box::pin(roles::run_alone(roles::Role::Scheduler, settings)).await
+            }
+            Command::Projector => {
+                Box::pin(roles::run_alone(roles::Role::Projector, settings)).await
+            }
+            Command::Prober { region } => {
+                Box::pin(roles::run_alone(roles::Role::Prober(region), settings)).await
+            }
+            Command::Migrate => Box::pin(connect::migrate(&settings)).await,
+            Command::ChdbServer(_) | Command::Settings => Ok(()),
+        }
+    })
+}
+
+fn serve_clickhouse(arguments: ChdbServer) -> anyhow::Result<()> {
+    let ChdbServer { listen, path, library, user } = arguments;
+    // From the environment: arguments are for everybody to see.
+    let password = std::env::var("CHDB_PASSWORD").unwrap_or_default();
+    match chdb_server::run(chdb_server::Config { listen, path, library, user, password })? {}
+}

@@ -1,0 +1,72 @@
+//! The engines that a process works with, from its settings.
+
+use anyhow::{Context as _, bail};
+use clickhouse::Client;
+use pulsetrail_infra::clickhouse as analytics;
+use pulsetrail_infra::kafka::Kafka;
+use pulsetrail_infra::settings::Settings;
+use pulsetrail_infra::store::Store;
+use url::Url;
+
+/// Connections to Postgres of a process, for each of reading and writing.
+const CONNECTIONS: u32 = 16;
+
+/// The engines, connected.
+#[derive(Clone)]
+pub(crate) struct Connected {
+    pub(crate) store: Store,
+    pub(crate) kafka: Kafka,
+    pub(crate) clickhouse: Client,
+}
+
+/// Connects to the engines that the settings name. None is started: only `up` does that.
+pub(crate) async fn connect(settings: &Settings) -> anyhow::Result<Connected> {
+    let missing: Vec<&str> = [
+        ("PULSETRAIL_DATABASE_URL", settings.database_url.is_none()),
+        ("PULSETRAIL_KAFKA_BROKERS", settings.kafka_brokers.is_none()),
+        ("PULSETRAIL_CLICKHOUSE_URL", settings.clickhouse_url.is_none()),
+    ]
+    .into_iter()
+    .filter_map(|(name, missing)| missing.then_some(name))
+    .collect();
+    let (Some(database_url), Some(url)) = (&settings.database_url, &settings.clickhouse_url) else {
+        bail!("{} must be set: only `up` starts private engines", missing.join(", "));
+    };
+    let store =
+        Store::connect(database_url, CONNECTIONS).await.context("PULSETRAIL_DATABASE_URL")?;
+    let clickhouse = analytics::client(url, &settings.clickhouse_database);
+    Ok(Connected { store, kafka: kafka(settings)?, clickhouse })
+}
+
+/// Kafka alone, which is all that a prober needs.
+pub(crate) fn kafka(settings: &Settings) -> anyhow::Result<Kafka> {
+    let Some(brokers) = &settings.kafka_brokers else {
+        bail!("PULSETRAIL_KAFKA_BROKERS must be set: only `up` starts private engines");
+    };
+    Ok(Kafka::new(brokers, &settings.topic_prefix))
+}
+
+/// Applies the schemas and creates the topics.
+pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    let connected = connect(settings).await?;
+    // `connect` has found the URL.
+    let url = settings.clickhouse_url.as_ref().context("PULSETRAIL_CLICKHOUSE_URL")?;
+    apply_schemas(&connected, url, settings).await
+}
+
+/// Applies the schemas and creates the topics of the given engines.
+pub(crate) async fn apply_schemas(
+    connected: &Connected,
+    clickhouse_url: &Url,
+    settings: &Settings,
+) -> anyhow::Result<()> {
+    connected.store.migrate().await.context("PULSETRAIL_DATABASE_URL")?;
+    connected
+        .kafka
+        .ensure_topics(&settings.regions)
+        .await
+        .context("PULSETRAIL_KAFKA_BROKERS: the topics cannot be created")?;
+    analytics::migrate(clickhouse_url, &settings.clickhouse_database)
+        .await
+        .context("PULSETRAIL_CLICKHOUSE_URL: the schema cannot be applied")
+}

@@ -1,0 +1,153 @@
+//! The roles: what each needs, and how it is run alone or beside others.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use axum::Router;
+use metrics_exporter_prometheus::PrometheusHandle;
+use pulsetrail_commands::{CommandState, recorder};
+use pulsetrail_domain::Region;
+use pulsetrail_infra::http::AccessTokens;
+use pulsetrail_infra::settings::Settings;
+use pulsetrail_infra::{metrics, relay};
+use pulsetrail_probers::{prober, scheduler, shield::Shield};
+use pulsetrail_projections::{LiveHub, QueryState, projector, views};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::connect::{Connected, connect, kafka};
+use crate::probe_http::{self, Readiness, RoleReady};
+use crate::{server, shutdown};
+
+/// Where `up` and `server` listen unless told otherwise.
+pub(crate) const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// A role of the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Server,
+    Recorder,
+    Relay,
+    Scheduler,
+    Projector,
+    Prober(Region),
+}
+
+impl Role {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Recorder => "recorder",
+            Self::Relay => "relay",
+            Self::Scheduler => "scheduler",
+            Self::Projector => "projector",
+            Self::Prober(_) => "prober",
+        }
+    }
+}
+
+/// Runs one role as this process, against engines given by URL.
+pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signals().context("signals cannot be listened to")?;
+    let metrics = metrics::install().context("metrics cannot be recorded")?;
+    let default = if role == Role::Server { DEFAULT_LISTEN } else { ANY_PORT };
+    let listener = server::listen(settings.listen.unwrap_or(default)).await?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let readiness = Readiness::default();
+    let ready = readiness.of_role(role.name());
+    tracing::info!(role = role.name(), listen = %address, "starting");
+
+    if let Role::Prober(region) = &role {
+        let kafka = kafka(&settings)?;
+        let routes = probe_http::router(readiness, metrics);
+        let http = tokio::spawn(server::serve(listener, routes, shutdown.clone()));
+        let mut own = settings.egress_deny.clone();
+        own.push(address);
+        let shield = Shield::new(settings.egress_allow.clone(), own)
+            .context("names cannot be resolved on this machine")?;
+        let concurrency = settings.prober_concurrency;
+        prober::run(&kafka, region, &shield, concurrency, shutdown, || ready.set(true)).await?;
+        return http.await.context("HTTP ended")?;
+    }
+
+    let connected = connect(&settings).await?;
+    if !connected.store.schema_is_current().await.context("PULSETRAIL_DATABASE_URL")? {
+        bail!("the database has another schema than this version: run `pulsetrail migrate` first");
+    }
+    if role == Role::Server {
+        return serve(&settings, &connected, listener, readiness, metrics, shutdown, &[]).await;
+    }
+    let routes = probe_http::router(readiness, metrics);
+    let http = tokio::spawn(server::serve(listener, routes, shutdown.clone()));
+    work(&role, &settings, &connected, &shutdown, &ready).await?;
+    http.await.context("HTTP ended")?
+}
+
+/// Runs a role that serves no HTTP of its own, until `shutdown`.
+pub(crate) async fn work(
+    role: &Role,
+    settings: &Settings,
+    connected: &Connected,
+    shutdown: &CancellationToken,
+    ready: &RoleReady,
+) -> anyhow::Result<()> {
+    let Connected { store, kafka, clickhouse } = connected;
+    let stop = shutdown.clone();
+    match role {
+        Role::Recorder => recorder::run(store, kafka, stop, || ready.set(true)).await?,
+        Role::Relay => {
+            ready.set(true);
+            relay::run(store, kafka, shutdown).await;
+        }
+        Role::Scheduler => {
+            scheduler::run(store, kafka, &settings.regions, stop, || ready.set(true)).await?;
+        }
+        Role::Projector => {
+            let analytics =
+                projector::run(store, kafka, clickhouse.clone(), stop.clone(), || ready.set(true));
+            tokio::join!(analytics, views::run(store, kafka, stop, || ()));
+        }
+        Role::Server | Role::Prober(_) => bail!("{} is run in another way", role.name()),
+    }
+    ready.set(false);
+    Ok(())
+}
+
+/// Serves the whole HTTP interface on `listener` until `shutdown`. `own` are more addresses of
+/// Pulsetrail's own, which no monitor may be registered for.
+pub(crate) async fn serve(
+    settings: &Settings,
+    connected: &Connected,
+    listener: TcpListener,
+    readiness: Readiness,
+    metrics: PrometheusHandle,
+    shutdown: CancellationToken,
+    own: &[SocketAddr],
+) -> anyhow::Result<()> {
+    let Some(secret) = &settings.jwt_secret else {
+        bail!("PULSETRAIL_JWT_SECRET must be set: only `up` makes one");
+    };
+    let ready = readiness.of_role("server");
+    let Connected { store, kafka, clickhouse } = connected.clone();
+    let tokens = AccessTokens::new(secret.as_bytes(), settings.access_token_seconds);
+    let mut egress_deny = settings.egress_deny.clone();
+    egress_deny.extend_from_slice(own);
+    egress_deny.push(listener.local_addr().context("the listener has no address")?);
+    let commands =
+        CommandState::new(store.clone(), kafka.clone(), tokens.clone(), settings, egress_deny)
+            .context("PULSETRAIL_KAFKA_BROKERS")?;
+    let hub = LiveHub::start(store.clone(), kafka, shutdown.clone());
+    let queries = QueryState::new(store, clickhouse, tokens, hub.clone());
+    let routes = Router::new()
+        .merge(pulsetrail_commands::router(commands))
+        .merge(pulsetrail_projections::router(queries))
+        .merge(probe_http::router(readiness, metrics));
+    ready.set(true);
+    server::serve(listener, server::with_manners(routes), shutdown).await?;
+    // The upgraded connections say goodbye by themselves; axum does not wait for them.
+    let _ = tokio::time::timeout(Duration::from_secs(3), hub.drained()).await;
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! `up`: every engine and every role on one machine.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use pulsetrail_domain::Region;
+use pulsetrail_infra::engines::supervisor::{Child, ChildSpec, supervise};
+use pulsetrail_infra::engines::{self, EngineSettings, Engines, Progress};
+use pulsetrail_infra::metrics;
+use pulsetrail_infra::settings::Settings;
+use pulsetrail_infra::telemetry::LogFormat;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::connect::{Connected, apply_schemas, connect};
+use crate::probe_http::{Readiness, RoleReady};
+use crate::roles::{self, DEFAULT_LISTEN, Role};
+use crate::{demo, server, shutdown};
+
+/// How long the roles may take to finish their work when the process stops.
+const DRAIN: Duration = Duration::from_secs(12);
+
+/// Runs everything until SIGINT or SIGTERM.
+pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let shutdown = shutdown::on_signals().context("signals cannot be listened to")?;
+    let metrics = metrics::install().context("metrics cannot be recorded")?;
+    // First of all, so that a taken port is known before anything is started.
+    let listener = server::listen(settings.listen.unwrap_or(DEFAULT_LISTEN)).await?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    println!("Pulsetrail {}, data in {}", env!("CARGO_PKG_VERSION"), settings.data_dir.display());
+
+    let data_dir = settings.data_dir.clone();
+    let engines = tokio::select! {
+        started = start_engines(&settings, &data_dir) => started?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let demo = if with_demo { Some(demo::start_targets(&mut settings).await?) } else { None };
+    let urls = engines.urls().clone();
+    let clickhouse_url = Url::parse(&urls.clickhouse_url).context("PULSETRAIL_CLICKHOUSE_URL")?;
+    settings.database_url = Some(urls.database_url);
+    settings.kafka_brokers = Some(urls.kafka_brokers);
+    settings.clickhouse_url = Some(clickhouse_url.clone());
+    if settings.jwt_secret.is_none() {
+        settings.jwt_secret = Some(engines.data_dir().secret("jwt")?);
+    }
+
+    let result = async {
+        let connected = connect(&settings).await?;
+        apply_schemas(&connected, &clickhouse_url, &settings).await?;
+        let mut own = engines.private_addresses();
+        own.push(address);
+        let readiness = Readiness::default();
+        let probers = start_probers(&settings, &data_dir, &own).await?;
+        let mut roles = start_roles(&settings, &connected, &readiness, &shutdown);
+        let serving = tokio::spawn({
+            let (settings, connected) = (settings.clone(), connected.clone());
+            let (readiness, shutdown) = (readiness.clone(), shutdown.clone());
+            async move {
+                let own = own.as_slice();
+                Box::pin(roles::serve(
+                    &settings, &connected, listener, readiness, metrics, shutdown, own,
+                ))
+                .await
+            }
+        });
+        until_ready(&readiness, &shutdown).await;
+        if !shutdown.is_cancelled() {
+            println!("Ready in {:.1} s: http://{address}", begun.elapsed().as_secs_f64());
+            if let Some(demo) = demo {
+                demo.register(address).await?;
+            }
+        }
+        shutdown.cancelled().await;
+        println!("Stopping");
+        for prober in &probers {
+            prober.stop().await;
+        }
+        let drained = async {
+            while roles.join_next().await.is_some() {}
+            serving.await.context("HTTP ended")?
+        };
+        match tokio::time::timeout(DRAIN, drained).await {
+            Ok(served) => served,
+            Err(_) => {
+                tracing::warn!("some roles did not finish in time; nothing acknowledged is lost");
+                Ok(())
+            }
+        }
+    }
+    .await;
+    engines.stop().await;
+    result
+}
+
+async fn start_engines(settings: &Settings, data_dir: &Path) -> anyhow::Result<Engines> {
+    let wanted = EngineSettings {
+        database_url: settings.database_url.clone(),
+        kafka_brokers: settings.kafka_brokers.clone(),
+        clickhouse_url: settings.clickhouse_url.as_ref().map(ToString::to_string),
+        ..EngineSettings::default()
+    };
+    let started = engines::start(&wanted, data_dir, |progress| match progress {
+        Progress::Starting { engine } => println!("  {engine:<11} starting"),
+        Progress::Ready { engine, took } => {
+            println!("  {engine:<11} ready after {:.1} s", took.as_secs_f64());
+        }
+        Progress::External { engine } => println!("  {engine:<11} external, answers"),
+    });
+    Ok(started.await?)
+}
+
+/// One prober for each region, as children: nothing that a target does can take the rest down.
+async fn start_probers(
+    settings: &Settings,
+    data_dir: &Path,
+    own: &[SocketAddr],
+) -> anyhow::Result<Vec<Child>> {
+    let mut probers = Vec::new();
+    for region in &settings.regions {
+        let started = supervise(prober_spec(settings, data_dir, own, region)).await;
+        probers.push(started.with_context(|| format!("the prober of {region} cannot be started"))?);
+    }
+    Ok(probers)
+}
+
+/// The child gets the settings that it needs and nothing else of this process's environment: it talks to
+/// strangers, and the other engines' passwords are not for it.
+fn prober_spec(
+    settings: &Settings,
+    data_dir: &Path,
+    own: &[SocketAddr],
+    region: &Region,
+) -> ChildSpec {
+    let listed = |addresses: &[SocketAddr]| {
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    };
+    let allow: Vec<String> = settings.egress_allow.iter().map(ToString::to_string).collect();
+    let deny = listed(&[own, &settings.egress_deny].concat());
+    let format = match settings.log_format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    let log = data_dir.join("logs").join(format!("prober-{region}.log"));
+    let mut spec = ChildSpec::of_this_program(format!("prober-{region}"), log)
+        .args(["prober", "--region", region.as_str()])
+        .env("PULSETRAIL_KAFKA_BROKERS", settings.kafka_brokers.clone().unwrap_or_default())
+        .env("PULSETRAIL_TOPIC_PREFIX", &settings.topic_prefix)
+        .env("PULSETRAIL_EGRESS_ALLOW", allow.join(","))
+        .env("PULSETRAIL_EGRESS_DENY", deny)
+        .env("PULSETRAIL_PROBER_CONCURRENCY", settings.prober_concurrency.to_string())
+        .env("PULSETRAIL_LOG", &settings.log)
+        .env("PULSETRAIL_LOG_FORMAT", format);
+    spec.inherit_env = false;
+    spec
+}
+
+/// The roles that live in this process. One that fails is started again.
+fn start_roles(
+    settings: &Settings,
+    connected: &Connected,
+    readiness: &Readiness,
+    shutdown: &CancellationToken,
+) -> JoinSet<()> {
+    let mut roles = JoinSet::new();
+    for role in [Role::Relay, Role::Projector, Role::Recorder, Role::Scheduler] {
+        let ready = readiness.of_role(role.name());
+        let (settings, connected) = (settings.clone(), connected.clone());
+        let shutdown = shutdown.clone();
+        roles.spawn(async move {
+            keep_working(&role, &settings, &connected, &shutdown, &ready).await;
+        });
+    }
+    roles
+}
+
+async fn keep_working(
+    role: &Role,
+    settings: &Settings,
+    connected: &Connected,
+    shutdown: &CancellationToken,
+    ready: &RoleReady,
+) {
+    while !shutdown.is_cancelled() {
+        let working = tokio::spawn({
+            let (role, settings, connected) = (role.clone(), settings.clone(), connected.clone());
+            let (shutdown, ready) = (shutdown.clone(), ready.clone());
+            async move { Box::pin(roles::work(&role, &settings, &connected, &shutdown, &ready)).await }
+        });
+        let error = match working.await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(panicked) => panicked.to_string(),
+        };
+        ready.set(false);
+        tracing::error!(role = role.name(), error, "a role failed and is started again");
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+}
+
+async fn until_ready(readiness: &Readiness, shutdown: &CancellationToken) {
+    while !readiness.all() && !shutdown.is_cancelled() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

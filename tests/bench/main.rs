@@ -1,0 +1,38 @@
+//! `make bench`: measured figures, each beside the ceiling or the peer measured in the same run.
+//!
+//! Everything runs on this machine: the engines, the application and what loads it. Figures of the
+//! same run are comparable; those of two machines, or of two days on a shared one, are not.
+#![allow(clippy::expect_used, clippy::panic, reason = "a bench ends where it cannot go on")]
+
+mod memory;
+mod path;
+mod ready;
+mod round_trip;
+mod samples;
+mod table;
+
+use table::Table;
+
+fn main() {
+    // `cargo bench` adds `--bench`; the name of one figure may follow.
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(run(only.as_deref()));
+}
+
+async fn run(only: Option<&str>) {
+    let wanted = |names: &[&str]| only.is_none_or(|only| names.iter().any(|name| only == *name));
+    let mut table = Table::default();
+    if wanted(&["ready_warm_ms"]) {
+        ready::measure(&mut table).await;
+    }
+    if wanted(&["registered_to_first_event_ms", "commit_to_socket_ms", "rss_mb"]) {
+        path::measure(&mut table, only).await;
+    }
+    assert!(!table.is_empty(), "there is no figure called {}", only.unwrap_or_default());
+    table.print();
+    table.write();
+}
+
+/// The release build of the program.
+const BINARY: &str = env!("CARGO_BIN_EXE_pulsetrail");

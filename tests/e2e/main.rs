@@ -1,0 +1,18 @@
+//! The application from outside, against real PostgreSQL, Apache Kafka and ClickHouse.
+
+mod commands;
+mod layout;
+mod path;
+mod recording;
+mod restart;
+mod roles;
+mod starting;
+mod store_order;
+
+use pulsetrail_harness::Corner;
+
+/// A corner of its own for a test, on the engines that all tests share.
+async fn corner() -> Corner {
+    let binary = env!("CARGO_BIN_EXE_pulsetrail");
+    Corner::new(pulsetrail_harness::engines(binary.as_ref()).await.urls(), binary).await
+}
