@@ -7,6 +7,7 @@
 mod assignment;
 mod hosts;
 mod job;
+mod open_files;
 mod watermark;
 
 use std::sync::Arc;
@@ -68,6 +69,7 @@ pub async fn run(
     shutdown: CancellationToken,
     ready: impl Fn(),
 ) -> Result<(), ProberError> {
+    open_files::raise_limit();
     let shield = shield.clone();
     // Reading the trusted roots blocks.
     let checker = tokio::task::spawn_blocking(move || Checker::new(shield));

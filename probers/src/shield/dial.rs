@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use rustix::io::Errno;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// How long one address is waited for before the next is tried beside it (RFC 8305, section 5).
 const STAGGER: Duration = Duration::from_millis(250);
+/// How long to wait when this machine lacks what a connection takes.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 /// At most so many addresses are tried.
 const MOST: usize = 8;
 
@@ -72,24 +75,38 @@ pub(super) async fn first_of(
 }
 
 async fn connect(address: SocketAddr) -> Result<(TcpStream, SocketAddr), DialError> {
-    let connecting = async {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_nodelay(true)?;
-        socket.connect(address).await
-    };
-    match connecting.await {
-        Ok(stream) => Ok((stream, address)),
-        Err(error) => Err(match error.kind() {
+    loop {
+        let error = match connect_once(address).await {
+            Ok(stream) => return Ok((stream, address)),
+            Err(error) => error,
+        };
+        if is_own_shortage(&error) {
+            // No fault of the target's: as long as there is time, it is dialled again.
+            tracing::error!(%error, "this machine is too short of something to dial a target");
+            sleep(SHORTAGE_PAUSE).await;
+            continue;
+        }
+        return Err(match error.kind() {
             io::ErrorKind::ConnectionRefused => DialError::Refused(address),
             io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
                 DialError::Reset(address)
             }
             io::ErrorKind::TimedOut => DialError::Timeout(address),
-            _ => {
-                // Also what this machine is short of, such as file descriptors or ports.
-                tracing::debug!(address = %address, %error, "an address cannot be dialled");
-                DialError::Unreachable(address)
-            }
-        }),
+            _ => DialError::Unreachable(address),
+        });
     }
+}
+
+async fn connect_once(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_nodelay(true)?;
+    socket.connect(address).await
+}
+
+/// Whether it is this machine that lacks something: file descriptors or memory.
+fn is_own_shortage(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
 }

@@ -166,13 +166,13 @@ impl Shield {
         }
     }
 
-    /// The addresses to dial, or the first verdict that refuses.
+    /// The addresses to dial, or the first verdict that refuses. It is counted here and logged where
+    /// it is known whose check it was.
     fn judge_all(&self, addresses: &[IpAddr], port: u16) -> Result<Vec<SocketAddr>, Verdict> {
         let verdicts = addresses.iter().map(|ip| self.judge(SocketAddr::new(*ip, port)));
         let judged = verdicts.map(|verdict| match verdict.refused_range() {
             None => Ok(verdict.address),
             Some(range) => {
-                tracing::info!(egress.address = %verdict.address, egress.range = %range, "{verdict}");
                 metrics::egress_blocked(range);
                 Err(verdict)
             }
