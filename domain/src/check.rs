@@ -1,11 +1,12 @@
 //! What a check finds out.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{CheckId, Region, Timestamp};
 
 /// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The target answered as expected.
@@ -17,7 +18,7 @@ pub enum Outcome {
 }
 
 /// Why a check failed, as a stable code that starts with the phase it failed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureCause {
     /// The name does not exist (RFC 2308).
@@ -77,7 +78,7 @@ pub enum FailureCause {
 }
 
 /// What exactly failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
     /// The stable code.
@@ -88,7 +89,7 @@ pub struct Failure {
 
 /// How long each phase of the check's last attempt took, in microseconds. A phase that was not
 /// reached, or that the kind of check has not, is 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TimingsUs {
     /// Name resolution.
@@ -104,7 +105,7 @@ pub struct TimingsUs {
 }
 
 /// The result of one check, as a prober reports it and as `CheckCompleted` keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckResult {
     /// The check's identity.

@@ -3,6 +3,7 @@
 //! This crate does no I/O, reads no clock and makes no random ids: time and ids come in with the
 //! command, so that every decision can be repeated from the log alone.
 
+pub mod catalogue;
 pub mod check;
 pub mod egress;
 pub mod health;

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A region's name: 1 to 32 of `a-z`, `0-9` and `-`, for it becomes part of a topic's name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Region(String);
 
@@ -16,6 +19,9 @@ pub struct Region(String);
 pub struct InvalidRegion(String);
 
 impl Region {
+    /// The name of the region that there is where none is configured.
+    pub const DEFAULT: &'static str = "default";
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -25,7 +31,7 @@ impl Region {
 
 impl Default for Region {
     fn default() -> Self {
-        Self("default".to_owned())
+        Self(Self::DEFAULT.to_owned())
     }
 }
 

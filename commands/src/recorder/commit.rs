@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use pulsetrail_domain::egress::{EgressEvent, EgressOrigin};
 use pulsetrail_domain::health::Health;
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId};
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::store::{
     Append, NewEvent, Snapshot, Store, StoreError, append_batch, save_snapshots,
 };
-use serde_json::json;
 use sqlx::PgConnection;
 
 use super::cache::{Cache, Known};
@@ -71,7 +71,8 @@ pub(super) async fn record_batch(
             if let Some(Known { monitor, .. }) = known.get(&id)
                 && monitor.version > 0
             {
-                let known = Known { monitor: monitor.clone(), health: decided.health, unreadable: None };
+                let known =
+                    Known { monitor: monitor.clone(), health: decided.health, unreadable: None };
                 cache.put(id, known);
             }
         }
@@ -141,31 +142,22 @@ async fn save_refusals(
         let recorded = decided.recorded.iter().filter_map(|place| results.get(*place));
         for message in recorded.map(|received| &received.message) {
             let Some(refusal) = &message.refusal else { continue };
-            let payload = json!({
-                "origin": "probe",
-                "monitor_id": id,
-                "check_id": message.result.check_id,
-                "url": refusal.url,
-                "address": refusal.address,
-                "range": refusal.range,
-            });
-            by_organization.entry(message.organization_id).or_default().push(NewEvent {
-                event_type: "EgressBlocked",
-                event_version: "1.0",
-                payload: payload.to_string(),
-            });
+            let event = EgressEvent::EgressBlocked {
+                origin: EgressOrigin::Probe,
+                monitor_id: Some(*id),
+                check_id: Some(message.result.check_id),
+                url: refusal.url.clone(),
+                address: refusal.address.clone(),
+                range: refusal.range.clone(),
+            };
+            let event = NewEvent::egress(&event)
+                .map_err(|error| StoreError::Database(sqlx::Error::Encode(Box::new(error))))?;
+            by_organization.entry(message.organization_id).or_default().push(event);
         }
     }
     let appends: Vec<Append> = by_organization
         .into_iter()
-        .map(|(organization_id, events)| Append {
-            aggregate_type: "egress",
-            aggregate_id: organization_id.to_string(),
-            organization_id,
-            expected: None,
-            guard: None,
-            events,
-        })
+        .map(|(organization_id, events)| Append::egress(organization_id, events))
         .collect();
     if !appends.is_empty() {
         append_batch(transaction, &appends).await?;

@@ -4,11 +4,13 @@
 //! the prober judges with it every address that a name leads to, right before it dials.
 
 mod embedded;
+mod event;
 mod judge;
 mod ranges;
 #[cfg(test)]
 mod tests;
 
 pub use embedded::{Embedding, embedded_ipv4};
+pub use event::{EgressEvent, EgressOrigin};
 pub use judge::{EgressPolicy, OWN_RANGE, Ruling, Verdict};
 pub use ranges::{RANGES, Range, most_specific};

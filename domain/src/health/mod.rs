@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use region_votes::{REMEMBERED_SLOTS, RegionVotes};
 
+use crate::catalogue::current_version;
 use crate::check::{CheckResult, Failure, Outcome};
 use crate::monitor::Monitor;
 use crate::{CheckId, Region, Timestamp};
@@ -63,7 +65,7 @@ pub enum HealthCommand {
 }
 
 /// What has happened to a monitor's health.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum HealthEvent {
     /// A check ended.
     CheckCompleted(Box<CheckResult>),
@@ -107,14 +109,11 @@ impl DomainEvent for HealthEvent {
     }
 
     fn event_version(&self) -> String {
-        Self::VERSION.to_owned()
+        self.version().to_owned()
     }
 }
 
 impl HealthEvent {
-    /// The version of every event of this aggregate.
-    pub const VERSION: &'static str = "1.0";
-
     /// The event's type, as the store names it.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -125,6 +124,12 @@ impl HealthEvent {
             Self::ObservationPaused { .. } => "ObservationPaused",
             Self::ObservationResumed { .. } => "ObservationResumed",
         }
+    }
+
+    /// The version of the event's shape, from the catalogue.
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        current_version(Health::AGGREGATE, self.name()).unwrap_or_default()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::target::Target;
@@ -9,7 +10,7 @@ use crate::Region;
 
 /// Everything that can be set on a monitor. A value of this type obeys every limit only after
 /// [`MonitorConfig::validate`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MonitorConfig {
     /// The name that people see: 1 to 200 characters.
@@ -34,7 +35,7 @@ pub struct MonitorConfig {
 }
 
 /// Attempts within one check, with exponential back-off between them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retries {
     /// Attempts in all, 1 to 10.

@@ -9,6 +9,7 @@ mod target;
 
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use config::{MonitorConfig, Retries, Violation};
@@ -17,6 +18,7 @@ pub use target::{
     Target, TargetUrl,
 };
 
+use crate::catalogue::current_version;
 use crate::{MonitorId, OrganizationId};
 
 /// What can be asked of a monitor.
@@ -54,7 +56,7 @@ pub struct MonitorRequest {
 }
 
 /// What has happened to a monitor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum MonitorEvent {
     /// It exists and is checked from now on.
     MonitorRegistered {
@@ -80,6 +82,18 @@ pub enum MonitorEvent {
 
 impl DomainEvent for MonitorEvent {
     fn event_type(&self) -> String {
+        self.name().to_owned()
+    }
+
+    fn event_version(&self) -> String {
+        self.version().to_owned()
+    }
+}
+
+impl MonitorEvent {
+    /// The event's type, as the store names it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
         match self {
             Self::MonitorRegistered { .. } => "MonitorRegistered",
             Self::MonitorReconfigured { .. } => "MonitorReconfigured",
@@ -87,11 +101,12 @@ impl DomainEvent for MonitorEvent {
             Self::MonitorResumed {} => "MonitorResumed",
             Self::MonitorArchived {} => "MonitorArchived",
         }
-        .to_owned()
     }
 
-    fn event_version(&self) -> String {
-        "1.0".to_owned()
+    /// The version of the event's shape, from the catalogue.
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        current_version(Monitor::AGGREGATE, self.name()).unwrap_or_default()
     }
 }
 

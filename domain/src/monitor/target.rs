@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -10,7 +11,7 @@ use url::Url;
 pub const MAX_URL_BYTES: usize = 2_048;
 
 /// What a monitor checks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Target {
     /// An HTTP or HTTPS request.
@@ -28,7 +29,7 @@ impl Target {
 }
 
 /// A request and what is expected of its answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpTarget {
     /// Where to.
@@ -86,7 +87,7 @@ impl HttpTarget {
 }
 
 /// A request method.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HttpMethod {
     /// `GET`
@@ -123,7 +124,7 @@ impl HttpMethod {
 }
 
 /// An absolute `http` or `https` URL with a host, without credentials and without a fragment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct TargetUrl(Url);
 
@@ -184,7 +185,7 @@ impl From<TargetUrl> for String {
 }
 
 /// A range of HTTP statuses, both ends included, written `"2xx"`, `"204"` or `"200-299"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct StatusRange {
     first: u16,

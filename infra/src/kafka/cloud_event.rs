@@ -7,7 +7,7 @@ use rdkafka::message::{Header, Headers, OwnedHeaders};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::store::Event;
+use crate::store::{Event, to_current};
 
 /// A message is not what its topic carries: a dead letter, never retried as it is.
 #[derive(Debug, thiserror::Error)]
@@ -120,7 +120,8 @@ pub fn event_from_message(message: &impl Message) -> Result<(Event, Position), M
         recorded_at: parsed(message, "ce_time")?,
         payload: payload_of::<Box<RawValue>>(message)?,
     };
-    Ok((event, Position(parsed(message, "ce_previousposition")?)))
+    // The topic keeps what an older version published.
+    Ok((to_current(event), Position(parsed(message, "ce_previousposition")?)))
 }
 
 #[cfg(test)]

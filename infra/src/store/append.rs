@@ -34,7 +34,7 @@ impl NewEvent {
             .and_then(|rest| rest.strip_suffix('}'));
         Ok(Self {
             event_type: event.name(),
-            event_version: HealthEvent::VERSION,
+            event_version: event.version(),
             payload: own.unwrap_or(&tagged).to_owned(),
         })
     }

@@ -1,5 +1,7 @@
 //! An event as it stands in the log, and its way back into a domain event.
 
+use pulsetrail_domain::catalogue::current_version;
+use pulsetrail_domain::egress::EgressEvent;
 use pulsetrail_domain::health::HealthEvent;
 use pulsetrail_domain::monitor::MonitorEvent;
 use pulsetrail_domain::{MonitorId, OrganizationId, Position, Timestamp};
@@ -34,7 +36,7 @@ pub struct Event {
 /// An event's payload could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// It is of a version that this program does not know.
+    /// It is of a type or a version that this program does not know: a newer one has written it.
     #[error("{event_type} has version {event_version}, which this program does not know")]
     UnknownVersion {
         /// The event's name.
@@ -58,7 +60,7 @@ impl Event {
     /// # Errors
     /// See [`DecodeError`].
     pub fn monitor_event(&self) -> Result<MonitorEvent, DecodeError> {
-        self.decode("1.0")
+        self.decode()
     }
 
     /// The event as one of a monitor's health.
@@ -66,7 +68,15 @@ impl Event {
     /// # Errors
     /// See [`DecodeError`].
     pub fn health_event(&self) -> Result<HealthEvent, DecodeError> {
-        self.decode(HealthEvent::VERSION)
+        self.decode()
+    }
+
+    /// The event as one of the shield.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn egress_event(&self) -> Result<EgressEvent, DecodeError> {
+        self.decode()
     }
 
     /// The monitor that the event is about, if it is about one: `monitor` and `health` aggregates
@@ -83,8 +93,8 @@ impl Event {
         format!("pulsetrail.{}.{}", self.aggregate_type, self.event_type)
     }
 
-    fn decode<E: DeserializeOwned>(&self, version: &str) -> Result<E, DecodeError> {
-        if self.event_version != version {
+    fn decode<E: DeserializeOwned>(&self) -> Result<E, DecodeError> {
+        if current_version(&self.aggregate_type, &self.event_type) != Some(&self.event_version) {
             return Err(DecodeError::UnknownVersion {
                 event_type: self.event_type.clone(),
                 event_version: self.event_version.clone(),

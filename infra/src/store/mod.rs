@@ -2,6 +2,7 @@
 
 mod append;
 mod checkpoint;
+mod egress;
 mod event;
 mod monitor_history;
 mod monitor_view;
@@ -9,6 +10,7 @@ mod monitors;
 mod page;
 mod read;
 mod snapshot;
+mod upcast;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -26,6 +28,8 @@ pub use monitors::{MonitorCommands, MonitorFailure};
 pub use page::read_page_of_type;
 pub use read::{EventWithMetadata, head, read_after, read_aggregate, read_aggregates};
 pub use snapshot::{Snapshot, load_snapshots, save_snapshots};
+pub(crate) use upcast::to_current;
+pub use upcast::{Upcaster, add_upcasters};
 
 /// The lock under which positions are assigned; the schema's trigger takes the same one.
 pub const APPEND_LOCK: i64 = 7_013_846_129;

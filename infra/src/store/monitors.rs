@@ -10,6 +10,7 @@ use pulsetrail_domain::monitor::{
 };
 use pulsetrail_domain::{MonitorId, OrganizationId};
 
+use super::upcast::AggregateUpcaster;
 use super::{MonitorViewWriter, Store, StoreError, read_aggregate};
 
 /// How often a command is decided again when another one was faster.
@@ -43,7 +44,8 @@ impl MonitorCommands {
     #[must_use]
     pub fn new(store: Store) -> Self {
         let repository = PostgresEventRepository::new(store.write.clone());
-        let events = PersistedEventStore::new_event_store(repository);
+        let events = PersistedEventStore::new_event_store(repository)
+            .with_upcasters(vec![Box::new(AggregateUpcaster(Monitor::AGGREGATE))]);
         let view = MonitorViewWriter::new(store.write.clone());
         Self { framework: CqrsFramework::new(events, vec![Box::new(view)], ()), store }
     }
@@ -72,6 +74,11 @@ impl MonitorCommands {
                 Ok(()) => return self.load(organization_id, monitor_id).await,
                 Err(AggregateError::AggregateConflict) => {}
                 Err(AggregateError::UserError(refusal)) => return Err(refusal.into()),
+                Err(error @ AggregateError::DeserializationError(_)) => {
+                    // Our own reader says where it lies.
+                    self.load(organization_id, monitor_id).await?;
+                    return Err(MonitorFailure::Unavailable(error.to_string()));
+                }
                 Err(error) => return Err(MonitorFailure::Unavailable(error.to_string())),
             }
         }

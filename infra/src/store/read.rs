@@ -9,6 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgExecutor, Row};
 
+use super::upcast::to_current;
 use super::{Event, StoreError};
 
 /// An event with who caused it and why.
@@ -110,7 +111,7 @@ pub(crate) fn event(row: &PgRow) -> Result<EventWithMetadata, sqlx::Error> {
     let event_type: String = row.try_get("event_type")?;
     let Json(payload) = row.try_get::<Json<Box<RawValue>>, _>("payload")?;
     let Json(metadata) = row.try_get("metadata")?;
-    let event = Event {
+    let event = to_current(Event {
         position: Position(row.try_get("position")?),
         organization_id: OrganizationId(row.try_get("organization_id")?),
         aggregate_type: row.try_get("aggregate_type")?,
@@ -120,7 +121,7 @@ pub(crate) fn event(row: &PgRow) -> Result<EventWithMetadata, sqlx::Error> {
         recorded_at: row.try_get("recorded_at")?,
         payload: without_tag(payload, &event_type),
         event_type,
-    };
+    });
     Ok(EventWithMetadata { event, metadata })
 }
 

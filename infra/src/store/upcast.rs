@@ -1,0 +1,212 @@
+//! Upcasting: an event that was stored in an old version is seen in the current one, by every reader.
+//!
+//! The log is never rewritten. Instead each change of an event type comes with a step from the version
+//! before, and whoever takes an event out of the store or out of Kafka takes it through the steps:
+//! loads of aggregates (ours, and those of `postgres-es`), the replay and the following of the log, the
+//! relay, the API. What remains in another version than the current one is known to nobody here, and
+//! decoding it is [`DecodeError::UnknownVersion`](super::DecodeError::UnknownVersion).
+
+use std::sync::OnceLock;
+
+use cqrs_es::persist::{EventUpcaster, SerializedEvent};
+use pulsetrail_domain::catalogue::current_version;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::Event;
+
+/// One step: from a version of an event type to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Upcaster {
+    /// The kind of aggregate.
+    pub aggregate: &'static str,
+    /// The event's name.
+    pub event: &'static str,
+    /// The version that is read.
+    pub from: &'static str,
+    /// The version that comes out.
+    pub to: &'static str,
+    /// Makes the event's own fields in the one version of those in the other. What it cannot make
+    /// sense of it leaves: decoding says what is wrong with it.
+    pub convert: fn(Value) -> Value,
+}
+
+/// Every step there is. No event type has changed yet.
+const UPCASTERS: &[Upcaster] = &[];
+
+static MORE: OnceLock<Vec<Upcaster>> = OnceLock::new();
+
+/// Adds steps to those of the program, once a process; false where some were added before. This is for
+/// tests that stand in for a version that never was.
+pub fn add_upcasters(more: Vec<Upcaster>) -> bool {
+    MORE.set(more).is_ok()
+}
+
+fn steps() -> impl Iterator<Item = &'static Upcaster> {
+    UPCASTERS.iter().chain(MORE.get().into_iter().flatten())
+}
+
+fn step_from(aggregate: &str, event: &str, version: &str) -> Option<&'static Upcaster> {
+    steps().find(|step| step.from == version && step.event == event && step.aggregate == aggregate)
+}
+
+/// The event in the newest version that the steps lead to.
+pub(crate) fn to_current(mut event: Event) -> Event {
+    while let Some(step) = step_from(&event.aggregate_type, &event.event_type, &event.event_version)
+    {
+        if let Some(payload) = converted(&event.payload, step) {
+            event.payload = payload;
+        }
+        step.to.clone_into(&mut event.event_version);
+    }
+    event
+}
+
+fn converted(payload: &RawValue, step: &Upcaster) -> Option<Box<RawValue>> {
+    let before = serde_json::from_str(payload.get()).ok()?;
+    to_raw_value(&(step.convert)(before)).ok()
+}
+
+/// The same steps for `postgres-es`, which asks nobody whether it knows the version of an event: one
+/// that is still in another version than the current one gets a payload that nothing can be read from.
+pub(super) struct AggregateUpcaster(pub(super) &'static str);
+
+impl EventUpcaster for AggregateUpcaster {
+    fn can_upcast(&self, event_type: &str, event_version: &str) -> bool {
+        current_version(self.0, event_type) != Some(event_version)
+    }
+
+    fn upcast(&self, mut event: SerializedEvent) -> SerializedEvent {
+        while let Some(step) = step_from(self.0, &event.event_type, &event.event_version) {
+            // It stores the event's name around its own fields.
+            event.payload = match event.payload {
+                Value::Object(mut tagged) if tagged.len() == 1 => {
+                    if let Some(own) = tagged.get_mut(step.event) {
+                        *own = (step.convert)(own.take());
+                    }
+                    Value::Object(tagged)
+                }
+                other => other,
+            };
+            step.to.clone_into(&mut event.event_version);
+        }
+        if self.can_upcast(&event.event_type, &event.event_version) {
+            event.payload = Value::Null;
+        }
+        event
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use pulsetrail_domain::monitor::{Monitor, MonitorEvent};
+    use pulsetrail_domain::{OrganizationId, Position, timestamp_from_millis};
+    use serde_json::json;
+
+    use super::super::DecodeError;
+    use super::*;
+
+    /// Two versions that never were: 0.8 had the configuration as `settings`, 0.9 under its name but
+    /// without `confirmations`.
+    pub(in crate::store) fn install() {
+        let step = |from, to, convert| Upcaster {
+            aggregate: Monitor::AGGREGATE,
+            event: "MonitorReconfigured",
+            from,
+            to,
+            convert,
+        };
+        add_upcasters(vec![
+            step("0.8", "0.9", |mut own| json!({ "config": own["settings"].take() })),
+            step("0.9", "1.0", |mut own| {
+                own["config"]["confirmations"] = json!(1);
+                own
+            }),
+        ]);
+    }
+
+    fn config() -> Value {
+        json!({
+            "name": "old", "target": {"type": "http", "url": "https://example.com/"},
+            "interval_seconds": 60, "timeout_ms": 1000, "retries": {}, "regions": ["default"],
+            "tags": {},
+        })
+    }
+
+    fn stored(version: &str, payload: &Value) -> Event {
+        Event {
+            position: Position(7),
+            organization_id: OrganizationId::default(),
+            aggregate_type: Monitor::AGGREGATE.to_owned(),
+            aggregate_id: "some id".to_owned(),
+            sequence: 2,
+            event_type: "MonitorReconfigured".to_owned(),
+            event_version: version.to_owned(),
+            recorded_at: timestamp_from_millis(0),
+            payload: to_raw_value(payload).unwrap(),
+        }
+    }
+
+    fn name_in(event: &MonitorEvent) -> &str {
+        match event {
+            MonitorEvent::MonitorReconfigured { config } if config.confirmations == 1 => {
+                &config.name
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_old_event_is_seen_in_the_current_version_however_many_steps_that_takes() {
+        install();
+        for (version, payload) in
+            [("0.8", json!({"settings": config()})), ("0.9", json!({"config": config()}))]
+        {
+            let event = to_current(stored(version, &payload));
+            assert_eq!(event.event_version, "1.0");
+            assert_eq!(name_in(&event.monitor_event().unwrap()), "old");
+            // Again it changes nothing.
+            assert_eq!(to_current(event.clone()).payload.get(), event.payload.get());
+        }
+    }
+
+    #[test]
+    fn a_version_that_no_step_leads_from_is_unknown_whatever_its_payload() {
+        install();
+        for version in ["0.7", "1.1", "2.0"] {
+            let mut payload = json!({"config": config()});
+            payload["config"]["confirmations"] = json!(1);
+            let event = to_current(stored(version, &payload));
+            let unknown = event.monitor_event().unwrap_err();
+            let expected = version;
+            assert!(
+                matches!(unknown, DecodeError::UnknownVersion { event_version, .. } if event_version == expected)
+            );
+        }
+    }
+
+    #[test]
+    fn the_framework_takes_the_same_steps_and_reads_no_unknown_version() {
+        install();
+        let upcaster = AggregateUpcaster(Monitor::AGGREGATE);
+        let upcast = |version: &str, own: Value| {
+            assert!(upcaster.can_upcast("MonitorReconfigured", version));
+            upcaster.upcast(SerializedEvent::new(
+                "some id".to_owned(),
+                2,
+                Monitor::AGGREGATE.to_owned(),
+                "MonitorReconfigured".to_owned(),
+                version.to_owned(),
+                json!({ "MonitorReconfigured": own }),
+                json!({}),
+            ))
+        };
+        assert!(!upcaster.can_upcast("MonitorReconfigured", "1.0"));
+        let old = upcast("0.8", json!({"settings": config()}));
+        assert_eq!(old.event_version, "1.0");
+        assert_eq!(name_in(&serde_json::from_value(old.payload).unwrap()), "old");
+        let mut newer = json!({"config": config()});
+        newer["config"]["confirmations"] = json!(1);
+        assert_eq!(upcast("1.1", newer).payload, Value::Null);
+    }
+}
