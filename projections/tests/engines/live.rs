@@ -1,0 +1,98 @@
+//! The live feed over a real socket, from the log to the subscriber.
+
+use pulsetrail_harness::Feed;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::cell::Cell;
+
+/// The positions of the next events; every other message is refused.
+async fn events(feed: &mut Feed, count: usize) -> Vec<i64> {
+    let mut positions = Vec::new();
+    while positions.len() < count {
+        let message = feed.next().await;
+        assert_eq!(message["type"], "event", "{message}");
+        positions.push(message["position"].as_i64().unwrap());
+    }
+    positions
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscribers_get_the_events_of_their_rooms_and_of_no_other_tenant() {
+    let cell = Cell::start().await;
+    let (reader, stranger) = (cell.reader(), cell.reader());
+    let mine = reader.monitor(0, "mine", json!({})).await;
+    let other = reader.monitor(0, "other", json!({})).await;
+    let foreign = stranger.monitor(0, "foreign", json!({})).await;
+    cell.projected().await;
+
+    let mut one = reader.live().await;
+    one.subscribe(json!([mine.id]), None).await;
+    let mut all = reader.live().await;
+    all.subscribe(json!("all"), None).await;
+    for id in [foreign.id.to_string(), Uuid::new_v4().to_string(), "no id".to_owned()] {
+        one.say(&json!({"type": "subscribe", "monitors": [mine.id, id]})).await;
+        let answer = one.next().await;
+        assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!("not_found")));
+    }
+
+    foreign.check(60, "up").await;
+    let first = mine.check(60, "up").await;
+    let second = other.check(60, "up").await;
+    // Registered later, and in the room of all.
+    let later = reader.monitor(70, "later", json!({})).await;
+    let third = later.check(120, "up").await;
+    let last = mine.check(120, "up").await;
+    assert_eq!(events(&mut one, 2).await, [first, last]);
+    assert_eq!(events(&mut all, 5).await, [first, second, second + 1, third, last]);
+
+    one.say(&json!({"type": "unsubscribe", "monitors": [mine.id]})).await;
+    one.say(&json!({"type": "ping"})).await;
+    assert_eq!(one.next().await, json!({"type": "pong"}));
+    mine.check(180, "up").await;
+    events(&mut all, 1).await;
+    one.say(&json!({"type": "ping"})).await;
+    assert_eq!(one.next().await, json!({"type": "pong"}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_back_after_a_restart_gets_what_was_missed_from_the_store_and_then_goes_on_live()
+{
+    let first = Cell::start().await;
+    let reader = first.reader();
+    let monitor = reader.monitor(0, "mine", json!({})).await;
+    let noise = reader.monitor(0, "noise", json!({})).await;
+    let mut expected = Vec::new();
+    for slot in 1..=400 {
+        expected.push(monitor.check(slot * 60, "up").await);
+        noise.check(slot * 60, "up").await;
+    }
+    first.projected().await;
+    // Another server, which has none of it in memory.
+    let server = first.another_server().await;
+    let mut few = Feed::open(&server, &reader.token).await;
+    let mut all = Feed::open(&server, &reader.token).await;
+    few.subscribe(json!([monitor.id]), Some(expected[9])).await;
+    all.subscribe(json!("all"), Some(expected[9])).await;
+    let live = monitor.check(90_000, "up").await;
+    assert_eq!(events(&mut few, 390).await, expected[10..]);
+    let replayed = few.next().await;
+    assert_eq!(replayed["type"], "replayed", "{replayed}");
+    assert!(replayed["through"].as_i64().unwrap() > expected[399]);
+    assert_eq!(events(&mut few, 1).await, [live]);
+
+    let mut seen = Vec::new();
+    let mut replays = 0;
+    while seen.last() != Some(&live) {
+        let message: Value = all.next().await;
+        match message["type"].as_str().unwrap() {
+            "event" => seen.push(message["position"].as_i64().unwrap()),
+            "replayed" => replays += 1,
+            _ => panic!("{message}"),
+        }
+    }
+    let log = first.log().await;
+    let missed: Vec<i64> = log.into_iter().filter(|position| *position > expected[9]).collect();
+    assert_eq!(seen, missed);
+    assert_eq!(replays, 1);
+}

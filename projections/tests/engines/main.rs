@@ -1,0 +1,9 @@
+//! The read side against real PostgreSQL, Apache Kafka and ClickHouse. Events are written by hand, so
+//! that every time in them is known.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it cannot go on")]
+
+mod cell;
+mod live;
+mod projection;
+mod queries;
