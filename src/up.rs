@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use pulsetrail_domain::Region;
 use pulsetrail_infra::engines::supervisor::{Child, ChildSpec, supervise};
-use pulsetrail_infra::engines::{self, EngineSettings, Engines, Progress};
+use pulsetrail_infra::engines::{self, DataDir, EngineSettings, Engines, Progress};
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::telemetry::LogFormat;
@@ -54,7 +54,8 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
         let mut own = engines.private_addresses();
         own.push(address);
         let readiness = Readiness::default();
-        let probers = start_probers(&settings, &data_dir, &own).await?;
+        let probers =
+            start_probers(&settings, engines.data_dir(), &own, &readiness, &shutdown).await?;
         let mut roles = start_roles(&settings, &connected, &readiness, &shutdown);
         let serving = tokio::spawn({
             let (settings, connected) = (settings.clone(), connected.clone());
@@ -116,24 +117,44 @@ async fn start_engines(settings: &Settings, data_dir: &Path) -> anyhow::Result<E
 /// One prober for each region, as children: nothing that a target does can take the rest down.
 async fn start_probers(
     settings: &Settings,
-    data_dir: &Path,
+    data_dir: &DataDir,
     own: &[SocketAddr],
+    readiness: &Readiness,
+    shutdown: &CancellationToken,
 ) -> anyhow::Result<Vec<Child>> {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
     let mut probers = Vec::new();
     for region in &settings.regions {
-        let started = supervise(prober_spec(settings, data_dir, own, region)).await;
+        let name = format!("prober-{region}");
+        let listen = SocketAddr::from(([127, 0, 0, 1], data_dir.port(&name)?));
+        let spec = prober_spec(settings, data_dir, own, region, listen);
+        let started = supervise(spec).await;
         probers.push(started.with_context(|| format!("the prober of {region} cannot be started"))?);
+        let watching = watch_prober(client.clone(), listen, readiness.of_role(&name));
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
     }
     Ok(probers)
+}
+
+/// Keeps asking a prober whether it is ready: often until it is, then now and then.
+async fn watch_prober(client: reqwest::Client, listen: SocketAddr, ready: RoleReady) {
+    loop {
+        let answer = client.get(format!("http://{listen}/readyz")).send().await;
+        let is_ready = answer.is_ok_and(|answer| answer.status().is_success());
+        ready.set(is_ready);
+        let pause = if is_ready { 2_000 } else { 50 };
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
 }
 
 /// The child gets the settings that it needs and nothing else of this process's environment: it talks to
 /// strangers, and the other engines' passwords are not for it.
 fn prober_spec(
     settings: &Settings,
-    data_dir: &Path,
+    data_dir: &DataDir,
     own: &[SocketAddr],
     region: &Region,
+    listen: SocketAddr,
 ) -> ChildSpec {
     let listed = |addresses: &[SocketAddr]| {
         addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
@@ -144,9 +165,11 @@ fn prober_spec(
         LogFormat::Text => "text",
         LogFormat::Json => "json",
     };
-    let log = data_dir.join("logs").join(format!("prober-{region}.log"));
-    let mut spec = ChildSpec::of_this_program(format!("prober-{region}"), log)
+    let name = format!("prober-{region}");
+    let log = data_dir.log(&name);
+    let mut spec = ChildSpec::of_this_program(name, log)
         .args(["prober", "--region", region.as_str()])
+        .env("PULSETRAIL_LISTEN", listen.to_string())
         .env("PULSETRAIL_KAFKA_BROKERS", settings.kafka_brokers.clone().unwrap_or_default())
         .env("PULSETRAIL_TOPIC_PREFIX", &settings.topic_prefix)
         .env("PULSETRAIL_EGRESS_ALLOW", allow.join(","))

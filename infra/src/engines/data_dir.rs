@@ -84,7 +84,7 @@ impl DataDir {
     ///
     /// # Errors
     /// [`EngineError::DataDir`], also where no port is free.
-    pub(super) fn port(&self, name: &str) -> Result<u16, EngineError> {
+    pub fn port(&self, name: &str) -> Result<u16, EngineError> {
         let _one_at_a_time = self.ports.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let path = self.path.join("ports");
         let text = match fs::read_to_string(&path) {
