@@ -9,7 +9,8 @@ use pulsetrail_domain::Region;
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::{settings, telemetry};
 
-use crate::{connect, roles, up};
+use crate::dead_letters::DeadLetters;
+use crate::{connect, dead_letters, roles, up};
 
 /// An event-sourced uptime monitor.
 #[derive(Debug, Parser)]
@@ -45,6 +46,9 @@ enum Command {
     Projector,
     /// Apply the schemas of Postgres and ClickHouse, and create the topics.
     Migrate,
+    /// Look at the messages that were themselves at fault, and have them tried again.
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
     /// List every setting.
     Settings,
     /// Serve the embedded ClickHouse engine over HTTP; `up` starts this by itself.
@@ -97,6 +101,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
                 Box::pin(roles::run_alone(roles::Role::Prober(region), settings)).await
             }
             Command::Migrate => Box::pin(connect::migrate(&settings)).await,
+            Command::DeadLetters(asked) => Box::pin(dead_letters::run(&settings, asked)).await,
             Command::ChdbServer(_) | Command::Settings => Ok(()),
         }
     })

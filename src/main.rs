@@ -2,6 +2,7 @@
 
 mod cli;
 mod connect;
+mod dead_letters;
 mod demo;
 mod probe_http;
 mod roles;

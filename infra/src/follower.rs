@@ -17,9 +17,12 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sqlx::PgPool;
 
+use crate::dead_letters::{Letter, Reason};
 use crate::kafka::{Kafka, METADATA_TIMEOUT, event_from_message};
 use crate::store::{Event, StoreError, head, read_after};
 
+/// The consumer of dead letters that no follower could read: each is kept once, however many follow.
+const FOLLOWER: &str = "follower";
 /// How many events are read from the store at a time.
 const PAGE: i64 = 1_000;
 /// After how long a silence of the topic the store is asked whether the log went on.
@@ -47,13 +50,23 @@ pub struct Follower {
     consumer: Option<StreamConsumer>,
     /// Read and not handed out yet.
     waiting: VecDeque<Event>,
+    /// Messages at fault that are not kept yet.
+    dead: Vec<Letter>,
 }
 
 impl Follower {
     /// A follower that begins after `applied`.
     #[must_use]
     pub fn new(pool: PgPool, kafka: Kafka, applied: Position) -> Self {
-        Self { pool, kafka, applied, replaying: true, consumer: None, waiting: VecDeque::new() }
+        Self {
+            pool,
+            kafka,
+            applied,
+            replaying: true,
+            consumer: None,
+            waiting: VecDeque::new(),
+            dead: Vec::new(),
+        }
     }
 
     /// The position of the last event that was handed out.
@@ -75,6 +88,7 @@ impl Follower {
     /// [`FollowError`]; the next call goes on where this one stopped.
     pub async fn next_batch(&mut self, limit: usize) -> Result<Vec<Event>, FollowError> {
         loop {
+            self.set_aside().await?;
             if !self.waiting.is_empty() {
                 let count = limit.max(1).min(self.waiting.len());
                 let batch: Vec<Event> = self.waiting.drain(..count).collect();
@@ -92,6 +106,17 @@ impl Follower {
                 self.listen(limit).await?;
             }
         }
+    }
+
+    /// Keeps what was at fault. Whatever stood there, the store has it: the next message, or the
+    /// silence, shows the gap.
+    async fn set_aside(&mut self) -> Result<(), FollowError> {
+        while let Some(letter) = self.dead.last() {
+            let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+            letter.save(&mut connection).await?;
+            self.dead.pop();
+        }
+        Ok(())
     }
 
     async fn subscribe(&self) -> Result<StreamConsumer, FollowError> {
@@ -135,6 +160,7 @@ impl Follower {
                     self.waiting.push_back(event);
                 }
                 Taken::AppliedBefore => {}
+                Taken::Malformed(letter) => self.dead.push(*letter),
                 Taken::GapBefore => {
                     self.replaying = true;
                     return Ok(());
@@ -153,6 +179,7 @@ enum Taken {
     Next(Event),
     AppliedBefore,
     GapBefore,
+    Malformed(Box<Letter>),
 }
 
 fn take(message: &BorrowedMessage<'_>, last: Position) -> Taken {
@@ -161,15 +188,9 @@ fn take(message: &BorrowedMessage<'_>, last: Position) -> Taken {
         Ok((event, previous)) if previous <= last => Taken::Next(event),
         Ok(_) => Taken::GapBefore,
         Err(error) => {
-            // Whatever stood there, the store has it: the next message, or the silence, shows the gap.
-            use rdkafka::Message as _;
-            tracing::error!(
-                kafka.topic = message.topic(),
-                kafka.offset = message.offset(),
-                %error,
-                "a message among the events is malformed and is passed over"
-            );
-            Taken::AppliedBefore
+            let fault = error.to_string();
+            let letter = Letter::of_message(FOLLOWER, message, None, Reason::Malformed, fault);
+            Taken::Malformed(Box::new(letter))
         }
     }
 }

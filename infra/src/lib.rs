@@ -2,6 +2,7 @@
 //! ClickHouse, settings, telemetry, and what both halves of the HTTP interface share.
 
 pub mod clickhouse;
+pub mod dead_letters;
 pub mod engines;
 pub mod follower;
 pub mod http;

@@ -71,8 +71,8 @@ pub fn results_recorded(effect: &'static str, results: usize) {
 }
 
 /// A message was set aside as a dead letter.
-pub fn dead_letter(consumer: &'static str) {
-    metrics::counter!(DEAD_LETTERS, "consumer" => consumer).increment(1);
+pub fn dead_letter(consumer: &str) {
+    metrics::counter!(DEAD_LETTERS, "consumer" => consumer.to_owned()).increment(1);
 }
 
 /// A job was emitted.

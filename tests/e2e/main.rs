@@ -1,11 +1,20 @@
 //! The application from outside, against real PostgreSQL, Apache Kafka and ClickHouse.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where it cannot go on"
+)]
+
 mod commands;
+mod dead_letters;
 mod layout;
 mod path;
 mod recording;
 mod restart;
 mod roles;
+mod schemas;
 mod starting;
 mod store_order;
 

@@ -16,7 +16,11 @@ use uuid::Uuid;
 use crate::corner;
 
 /// A successful result of a slot, as a prober would send it.
-fn result_of(monitor: MonitorId, organization: OrganizationId, slot_ms: i64) -> ResultMessage {
+pub(crate) fn result_of(
+    monitor: MonitorId,
+    organization: OrganizationId,
+    slot_ms: i64,
+) -> ResultMessage {
     let region = Region::default();
     ResultMessage {
         monitor_id: monitor,
@@ -38,18 +42,18 @@ fn result_of(monitor: MonitorId, organization: OrganizationId, slot_ms: i64) -> 
     }
 }
 
-struct Results {
+pub(crate) struct Results {
     producer: FutureProducer,
     topic: String,
 }
 
 impl Results {
-    fn of(corner: &Corner) -> Self {
+    pub(crate) fn of(corner: &Corner) -> Self {
         let kafka = corner.kafka();
         Self { producer: kafka.producer().unwrap(), topic: kafka.topics.results() }
     }
 
-    async fn send(&self, key: &str, payload: &[u8]) {
+    pub(crate) async fn send(&self, key: &str, payload: &[u8]) {
         let id = Uuid::new_v4().to_string();
         let now = timestamp_from_millis(0);
         let headers = message_headers(RESULT_TYPE, &id, now, OrganizationId::default());
@@ -57,14 +61,14 @@ impl Results {
         self.producer.send(record, Duration::from_secs(10)).await.unwrap();
     }
 
-    async fn send_result(&self, message: &ResultMessage) {
+    pub(crate) async fn send_result(&self, message: &ResultMessage) {
         let payload = serde_json::to_vec(message).unwrap();
         self.send(&message.monitor_id.to_string(), &payload).await;
     }
 }
 
 /// A monitor that is not checked by itself for a long time.
-async fn quiet_monitor(user: &User, target: &Target) -> MonitorId {
+pub(crate) async fn quiet_monitor(user: &User, target: &Target) -> MonitorId {
     let body = json!({ "url": target.url(), "interval_seconds": 86_400 });
     let answer = user.post("/api/v1/monitors", &body).await;
     let id = answer.body["id"].as_str().unwrap().to_owned();
@@ -72,7 +76,7 @@ async fn quiet_monitor(user: &User, target: &Target) -> MonitorId {
     id.parse().unwrap()
 }
 
-async fn recorded_slots(user: &User, monitor: MonitorId) -> Vec<String> {
+pub(crate) async fn recorded_slots(user: &User, monitor: MonitorId) -> Vec<String> {
     let events = user.events(&monitor.to_string()).await;
     let checks = events.iter().filter(|event| event["event_type"] == "CheckCompleted");
     checks.map(|e| e["payload"]["scheduled_at"].as_str().unwrap().to_owned()).collect()

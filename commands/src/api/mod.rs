@@ -1,6 +1,7 @@
 //! The REST command API.
 
 mod auth;
+mod dead_letters;
 mod json_body;
 mod me;
 mod monitors;
@@ -31,6 +32,9 @@ pub fn router(state: CommandState) -> Router {
         .route("/api/v1/monitors/{id}/pause", post(monitors::pause))
         .route("/api/v1/monitors/{id}/resume", post(monitors::resume))
         .route("/api/v1/monitors/{id}/check", post(monitors::check))
+        .route("/api/v1/dead-letters", get(dead_letters::list))
+        .route("/api/v1/dead-letters/{id}", get(dead_letters::show))
+        .route("/api/v1/dead-letters/{id}/retry", post(dead_letters::retry))
         // The short forms.
         .route("/api/websites", post(monitors::register))
         .route("/api/websites/{id}", delete(monitors::archive))

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use pulsetrail_domain::egress::{EgressEvent, EgressOrigin};
 use pulsetrail_domain::health::Health;
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId};
+use pulsetrail_infra::dead_letters::{resolve, retried_letter};
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::store::{
     Append, NewEvent, Snapshot, Store, StoreError, append_batch, save_snapshots,
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
+use super::RECORDER;
 use super::cache::{Cache, Known};
 use super::dead_letter::DeadLetter;
 use super::decide::{Decided, LookedUp, decide};
@@ -37,6 +40,8 @@ pub(super) async fn record_batch(
             Intake::Dead(letter) => dead.push(*letter),
         }
     }
+    let mut retried: HashSet<Uuid> =
+        pending.values().flatten().filter_map(|one| retried_letter(&one.origin)).collect();
     let mut looked_up = LookedUp::default();
     while !pending.is_empty() || !dead.is_empty() {
         let ids: HashSet<MonitorId> = pending.keys().copied().collect();
@@ -52,6 +57,9 @@ pub(super) async fn record_batch(
         }
         for decided in round.values_mut() {
             dead.append(&mut decided.dead);
+        }
+        for failed_again in dead.iter().filter_map(DeadLetter::retry_of) {
+            retried.remove(&failed_again);
         }
         let moved = store_round(store, &known, &pending, &round, &dead).await?;
         metrics::results_recorded("dead_letter", dead.len());
@@ -77,7 +85,7 @@ pub(super) async fn record_batch(
             }
         }
     }
-    Ok(())
+    resolve(&store.write, RECORDER, &retried).await
 }
 
 fn decide_all(

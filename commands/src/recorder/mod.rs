@@ -37,6 +37,9 @@ const CACHED_MONITORS: usize = 50_000;
 /// The longest wait before a batch that could not be stored is tried again.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
+/// How often Postgres may refuse the same messages before one of them is taken to be at fault.
+const REFUSALS: u32 = 3;
+
 /// The recorder cannot begin.
 #[derive(Debug, thiserror::Error)]
 #[error("the recorder cannot read from Kafka: {0}")]
@@ -55,18 +58,29 @@ pub async fn run(
     let consumer = kafka.group_consumer(RECORDER)?;
     consumer.subscribe(&[&kafka.topics.results()])?;
     ready();
+    tokio::join!(
+        record(store, &consumer, &shutdown),
+        // Its letters, and those of whoever has no Postgres, on their way to and from Kafka.
+        pulsetrail_infra::dead_letters::run(store, kafka, &shutdown),
+    );
+    // What was committed asynchronously must have arrived before the group learns that we left.
+    let _ = consumer.commit_consumer_state(CommitMode::Sync);
+    Ok(())
+}
+
+async fn record(store: &Store, consumer: &StreamConsumer, shutdown: &CancellationToken) {
     let mut cache = Cache::new(CACHED_MONITORS);
     loop {
         let messages = tokio::select! {
             () = shutdown.cancelled() => break,
-            messages = next_messages(&consumer) => messages,
+            messages = next_messages(consumer) => messages,
         };
         match messages {
             Ok(messages) => {
-                if !record_until_done(store, &mut cache, &messages, &shutdown).await {
+                if !record_until_done(store, &mut cache, &messages, shutdown).await {
                     break;
                 }
-                commit_offsets(&consumer, &messages);
+                commit_offsets(consumer, &messages);
             }
             Err(error) => {
                 tracing::warn!(%error, "results cannot be read from Kafka and are asked for again");
@@ -74,9 +88,6 @@ pub async fn run(
             }
         }
     }
-    // What was committed asynchronously must have arrived before the group learns that we left.
-    let _ = consumer.commit_consumer_state(CommitMode::Sync);
-    Ok(())
 }
 
 /// At least one message, and whatever came with it.
@@ -92,25 +103,72 @@ async fn next_messages(consumer: &StreamConsumer) -> Result<Vec<OwnedMessage>, K
     Ok(messages)
 }
 
-/// Stores a batch, however long Postgres is away; false when the process was told to stop first.
+/// Stores a batch, however long Postgres is away; false when the process was told to stop first. Where
+/// Postgres answers and refuses what it is given, again and again, each message is stored alone, and
+/// the one that it refuses then is a dead letter.
 async fn record_until_done(
     store: &Store,
     cache: &mut Cache,
     messages: &[OwnedMessage],
     shutdown: &CancellationToken,
 ) -> bool {
+    match store_until_refused(store, cache, messages, None, shutdown).await {
+        Stored::Done => return true,
+        Stored::ToldToStop => return false,
+        Stored::Refused(_) => {}
+    }
+    for message in messages {
+        let alone = std::slice::from_ref(message);
+        let mut refusal = None;
+        loop {
+            match store_until_refused(store, cache, alone, refusal.as_ref(), shutdown).await {
+                Stored::Done => break,
+                Stored::ToldToStop => return false,
+                Stored::Refused(error) => refusal = Some(error),
+            }
+        }
+    }
+    true
+}
+
+enum Stored {
+    Done,
+    ToldToStop,
+    Refused(StoreError),
+}
+
+/// Stores messages, or sets them aside where there is a `refusal`, as long as it is Postgres that is at
+/// fault and not what is in them.
+async fn store_until_refused(
+    store: &Store,
+    cache: &mut Cache,
+    messages: &[OwnedMessage],
+    refusal: Option<&StoreError>,
+    shutdown: &CancellationToken,
+) -> Stored {
     let mut backoff = Duration::from_millis(50);
+    let mut refusals = 0;
     loop {
-        let intakes = messages.iter().map(Intake::from_message).collect();
+        let intake = |message| match refusal {
+            None => Intake::from_message(message),
+            Some(error) => Intake::refused(message, error),
+        };
+        let intakes = messages.iter().map(intake).collect();
         let error: StoreError = match record_batch(store, cache, intakes).await {
-            Ok(()) => return true,
+            Ok(()) => return Stored::Done,
             Err(error) => error,
         };
         // Whether a commit that failed took effect is not known: what is cached may be behind.
         cache.clear();
         tracing::warn!(%error, batch.results = messages.len(), "results could not be stored yet");
+        if error.blames_the_data() {
+            refusals += 1;
+            if refusals == REFUSALS {
+                return Stored::Refused(error);
+            }
+        }
         tokio::select! {
-            () = shutdown.cancelled() => return false,
+            () = shutdown.cancelled() => return Stored::ToldToStop,
             () = tokio::time::sleep(backoff) => backoff = (backoff * 2).min(MAX_BACKOFF),
         }
     }

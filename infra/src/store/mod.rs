@@ -58,6 +58,21 @@ pub enum StoreError {
     Schema(#[from] sqlx::migrate::MigrateError),
 }
 
+impl StoreError {
+    /// Whether the server is well and refuses what it was given: the values (SQLSTATE class 22), a
+    /// constraint on them (23) or their size (54). Anything else says nothing about what was given.
+    #[must_use]
+    pub fn blames_the_data(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Encode(_)) => true,
+            Self::Database(sqlx::Error::Database(error)) => error
+                .code()
+                .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class))),
+            _ => false,
+        }
+    }
+}
+
 /// The connections of a process to a cell's Postgres.
 #[derive(Clone, Debug)]
 pub struct Store {

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use chrono::Utc;
 use pulsetrail_domain::monitor::Target;
+use pulsetrail_infra::dead_letters::Letter as Dead;
 use pulsetrail_infra::kafka::{is_passing, message_headers};
 use pulsetrail_infra::messages::{Job, RESULT_TYPE, ResultMessage};
 use pulsetrail_infra::metrics;
+use rdkafka::error::KafkaError;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -23,6 +25,7 @@ pub(super) struct Desk {
     pub(super) checker: Checker,
     pub(super) outbox: Outbox,
     pub(super) results_topic: String,
+    pub(super) dead_letters_topic: String,
     /// Checks under way at most.
     pub(super) checks: Semaphore,
     pub(super) concurrency: usize,
@@ -79,7 +82,7 @@ fn host(job: &Job) -> &str {
     }
 }
 
-/// Sends a result until the cluster has it, however long that is away.
+/// Brings a result to Kafka.
 async fn deliver(desk: &Desk, job: &Job, result: &ResultMessage) {
     let payload = match serde_json::to_string(result) {
         Ok(payload) => payload,
@@ -95,15 +98,38 @@ async fn deliver(desk: &Desk, job: &Job, result: &ResultMessage) {
         payload,
         headers: message_headers(RESULT_TYPE, &check_id, Utc::now(), job.organization_id),
     };
+    if let Err(error) = send(desk, &letter).await {
+        tracing::error!(check.id = check_id, %error, "a result is refused by Kafka and is lost");
+    }
+}
+
+/// Brings a message that is no job to the dead letters. A prober reaches Kafka alone: the recorder makes
+/// a row of what it finds in the topic.
+pub(super) async fn set_aside(desk: &Desk, dead: &Dead) {
+    dead.report();
+    let letter = Letter {
+        topic: desk.dead_letters_topic.clone(),
+        key: dead.id.to_string(),
+        payload: dead.message_payload(),
+        headers: dead.message_headers(),
+    };
+    if let Err(error) = send(desk, &letter).await {
+        tracing::error!(dead_letter.id = %dead.id, %error, "a dead letter is refused by Kafka");
+    }
+}
+
+/// Sends a message until the cluster has it, however long that is away; the error where the cluster
+/// refuses the message itself.
+async fn send(desk: &Desk, letter: &Letter) -> Result<(), KafkaError> {
     let mut pause = Duration::from_millis(50);
-    while let Err(error) = desk.outbox.deliver(&letter).await {
+    while let Err(error) = desk.outbox.deliver(letter).await {
         desk.outbox.renew_after(&error);
         if !is_passing(&error) && !Outbox::is_fatal(&error) {
-            tracing::error!(check.id = check_id, %error, "a result is refused by Kafka and is lost");
-            return;
+            return Err(error);
         }
-        tracing::warn!(check.id = check_id, %error, "a result could not be sent yet");
+        tracing::warn!(kafka.topic = letter.topic, %error, "a message could not be sent yet");
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+    Ok(())
 }

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulsetrail_domain::Region;
-use pulsetrail_infra::kafka::{Kafka, MalformedMessage, is_passing, payload_of};
+use pulsetrail_infra::dead_letters::{Letter as Dead, Reason};
+use pulsetrail_infra::kafka::{Kafka, is_passing, payload_of};
 use pulsetrail_infra::messages::Job;
 use pulsetrail_infra::metrics;
 use rdkafka::Message as _;
@@ -33,6 +34,8 @@ use crate::check::Checker;
 use crate::outbox::Outbox;
 use crate::shield::Shield;
 
+/// The consumer of the prober's dead letters.
+const PROBER: &str = "prober";
 /// Checks of one host under way at most.
 const CHECKS_A_HOST: usize = 10;
 /// Jobs that are taken and wait for their turn, for each check that may be under way.
@@ -79,6 +82,7 @@ pub async fn run(
         checker,
         outbox: Outbox::new(kafka)?,
         results_topic: kafka.topics.results(),
+        dead_letters_topic: kafka.topics.dead_letters(),
         checks: Semaphore::new(concurrency),
         concurrency,
         hosts: HostLimits::new(CHECKS_A_HOST),
@@ -170,22 +174,17 @@ fn start(
             });
         }
         Err(error) => {
-            set_aside(message, &error);
-            assignment.watermarks().finish(ticket);
+            metrics::job_dropped("malformed");
+            let fault = error.to_string();
+            let dead = Dead::of_message(PROBER, message, None, Reason::Malformed, fault);
+            let (desk, assignment) = (Arc::clone(desk), assignment.clone());
+            jobs.spawn(async move {
+                job::set_aside(&desk, &dead).await;
+                assignment.watermarks().finish(ticket);
+                drop(place);
+            });
         }
     }
-}
-
-/// What becomes of a message that is no job.
-fn set_aside(message: &BorrowedMessage<'_>, error: &MalformedMessage) {
-    metrics::job_dropped("malformed");
-    tracing::error!(
-        kafka.topic = message.topic(),
-        kafka.partition = message.partition(),
-        kafka.offset = message.offset(),
-        %error,
-        "a message among the jobs is malformed and is passed over"
-    );
 }
 
 fn commit(assignment: &Assignment, consumer: &StreamConsumer<Assignment>) {

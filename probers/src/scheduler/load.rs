@@ -2,8 +2,10 @@
 
 use pulsetrail_domain::monitor::Monitor;
 use pulsetrail_domain::{MonitorId, Position, Region};
+use pulsetrail_infra::dead_letters::{Letter, LogRetries};
 use pulsetrail_infra::store::{Event, Store, StoreError, head, read_page_of_type};
 
+use super::SCHEDULER;
 use super::roster::{Listed, Roster};
 
 /// How many events are in memory at a time.
@@ -23,7 +25,8 @@ pub(super) async fn load(
         .execute(&mut *snapshot)
         .await?;
     let position = head(&mut *snapshot).await?;
-    let mut fold = Fold { roster: Roster::new(regions), current: None, now_ms };
+    let mut fold = Fold { roster: Roster::new(regions), current: None, now_ms, dead: Vec::new() };
+    let mut retries = LogRetries::load(&store.read, SCHEDULER).await?;
     let mut after = (String::new(), 0);
     loop {
         let place = (after.0.as_str(), after.1);
@@ -37,6 +40,10 @@ pub(super) async fn load(
     fold.end_current();
     // Nothing was written: there is nothing to commit.
     snapshot.rollback().await?;
+    for letter in &fold.dead {
+        super::keep(store, letter).await?;
+    }
+    retries.applied(&store.read, position).await?;
     Ok((fold.roster, position))
 }
 
@@ -44,6 +51,7 @@ struct Fold {
     roster: Roster,
     current: Option<Folded>,
     now_ms: i64,
+    dead: Vec<Letter>,
 }
 
 struct Folded {
@@ -69,7 +77,7 @@ impl Fold {
                 current.monitor.apply_event(decoded);
                 current.monitor.version = event.sequence;
             }
-            Err(error) => super::unreadable(event, &error),
+            Err(error) => self.dead.push(Letter::of_event(SCHEDULER, event, &error)),
         }
     }
 

@@ -17,10 +17,11 @@ use std::time::Duration;
 use chrono::Utc;
 use pulsetrail_domain::Region;
 use pulsetrail_domain::monitor::Monitor;
+use pulsetrail_infra::dead_letters::Letter;
 use pulsetrail_infra::follower::Follower;
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::lease::{Lease, work_under_lease};
-use pulsetrail_infra::store::{DecodeError, Event, Store, StoreError};
+use pulsetrail_infra::store::{Event, Store, StoreError};
 use rdkafka::error::KafkaError;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -106,16 +107,25 @@ async fn schedule(
     ready();
     tokio::select! {
         emitted = emitter.run(events, &lease.lost) => Ok(emitted?),
-        never = follow(follower, sender) => match never {},
+        never = follow(store, follower, sender) => match never {},
     }
 }
 
 /// Hands every event on, as long as somebody takes them.
-async fn follow(mut follower: Follower, sender: mpsc::Sender<Vec<Event>>) -> Infallible {
+async fn follow(
+    store: &Store,
+    mut follower: Follower,
+    sender: mpsc::Sender<Vec<Event>>,
+) -> Infallible {
     loop {
         match follower.next_batch(BATCH).await {
-            // Nobody takes them any more when all of this is about to end.
-            Ok(batch) => drop(sender.send(batch).await),
+            Ok(batch) => {
+                for letter in batch.iter().filter_map(unreadable) {
+                    set_aside(store, &letter).await;
+                }
+                // Nobody takes them any more when all of this is about to end.
+                drop(sender.send(batch).await);
+            }
             Err(error) => {
                 tracing::warn!(%error, "the log cannot be followed for now; the roster stays as it is");
                 sleep(PAUSE).await;
@@ -130,10 +140,8 @@ fn apply(roster: &mut Roster, event: &Event, now_ms: i64) {
         return;
     }
     let Some(monitor_id) = event.monitor_id() else { return };
-    let decoded = match event.monitor_event() {
-        Ok(decoded) => decoded,
-        Err(error) => return unreadable(event, &error),
-    };
+    // One that cannot be read was set aside: its monitor is scheduled as it was before.
+    let Ok(decoded) = event.monitor_event() else { return };
     let recorded_ms = event.recorded_at.timestamp_millis();
     let applied = roster.apply(monitor_id, event.sequence, recorded_ms, &decoded, now_ms);
     if let Err(error) = applied {
@@ -141,14 +149,24 @@ fn apply(roster: &mut Roster, event: &Event, now_ms: i64) {
     }
 }
 
-/// An event that this version cannot read: the other monitors must not suffer from it.
-fn unreadable(event: &Event, error: &DecodeError) {
-    tracing::error!(
-        event.position = event.position.0,
-        monitor.id = event.aggregate_id,
-        %error,
-        "an event cannot be read; its monitor is scheduled as it was before"
-    );
+/// The dead letter of an event that this version cannot read: the other monitors must not suffer from
+/// it.
+fn unreadable(event: &Event) -> Option<Letter> {
+    let error = (event.aggregate_type == Monitor::AGGREGATE).then(|| event.monitor_event().err());
+    Some(Letter::of_event(SCHEDULER, event, &error.flatten()?))
+}
+
+/// Keeps a dead letter, however long Postgres is away.
+async fn set_aside(store: &Store, letter: &Letter) {
+    while let Err(error) = keep(store, letter).await {
+        tracing::warn!(%error, "a dead letter cannot be kept yet");
+        sleep(PAUSE).await;
+    }
+}
+
+async fn keep(store: &Store, letter: &Letter) -> Result<(), StoreError> {
+    letter.save(&mut *store.read.acquire().await?).await?;
+    Ok(())
 }
 
 /// Ends when a copy of the scheduler holds the lease, be it this one.

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use pulsetrail_domain::health::{Health, HealthEvent};
 use pulsetrail_domain::monitor::Monitor;
 use pulsetrail_domain::{MonitorId, Position};
-use pulsetrail_infra::metrics;
+use pulsetrail_infra::dead_letters::Letter;
 use pulsetrail_infra::store::{DecodeError, Event};
 
+use super::PROJECTOR;
 use super::timeline::{Change, Timeline};
 use crate::analytics::{CheckRow, TransitionRow, name_of};
 
@@ -24,6 +25,8 @@ pub(super) struct Batch {
     pub(super) end: Option<(Position, String)>,
     /// How many events it stands for.
     pub(super) events: usize,
+    /// Events among them that cannot be read: the projection goes on without them.
+    pub(super) dead: Vec<Letter>,
 }
 
 impl Batch {
@@ -31,7 +34,7 @@ impl Batch {
     pub(super) fn take(&mut self, timelines: &mut Timelines, events: &[Event]) {
         for event in events {
             if let Err(error) = self.take_one(timelines, event) {
-                set_aside(event, &error);
+                self.dead.push(Letter::of_event(PROJECTOR, event, &error));
             }
         }
         self.events += events.len();
@@ -92,17 +95,6 @@ fn transition(
         failure_cause: cause.map(|failure| name_of(&failure.cause)).unwrap_or_default(),
         failure_detail: cause.map(|failure| failure.detail.clone()).unwrap_or_default(),
     }
-}
-
-/// An event that cannot be read is itself at fault: the projection goes on without it.
-fn set_aside(event: &Event, error: &DecodeError) {
-    metrics::dead_letter(super::PROJECTOR);
-    tracing::error!(
-        event.position = event.position.0,
-        event.kind = event.event_type,
-        %error,
-        "an event cannot be projected and is set aside"
-    );
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use std::time::Duration;
 use clickhouse::Client;
 use pulsetrail_domain::Position;
 use pulsetrail_infra::clickhouse::ClickHouseError;
+use pulsetrail_infra::dead_letters::LogRetries;
 use pulsetrail_infra::follower::Follower;
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::lease::{Lease, work_under_lease};
@@ -114,6 +115,7 @@ async fn session(
         store,
         client,
         generation: resumed.generation,
+        retries: resumed.retries,
         written: resumed.position,
         written_at: Instant::now(),
     };
@@ -124,6 +126,7 @@ struct Session<'a> {
     store: &'a Store,
     client: &'a Client,
     generation: Uuid,
+    retries: LogRetries,
     /// The last mark.
     written: Position,
     written_at: Instant,
@@ -186,7 +189,11 @@ impl Session<'_> {
         self.look().await?;
         let position = end.0;
         mark::write_mark(self.client, self.generation, end).await?;
+        for letter in &batch.dead {
+            letter.save(&mut *self.store.read.acquire().await.map_err(StoreError::from)?).await?;
+        }
         save_checkpoint(&self.store.write, PROJECTOR, position).await?;
+        self.retries.applied(&self.store.read, position).await?;
         self.written = position;
         self.written_at = Instant::now();
         metrics::projected("analytics", position.0);

@@ -3,6 +3,7 @@
 use clickhouse::{Client, Row};
 use pulsetrail_domain::health::HealthStatus;
 use pulsetrail_domain::{MonitorId, Position, Timestamp};
+use pulsetrail_infra::dead_letters::LogRetries;
 use pulsetrail_infra::store::{Store, load_checkpoint};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -19,6 +20,8 @@ pub(super) struct Resumed {
     pub(super) generation: Uuid,
     /// Everything up to there is in ClickHouse.
     pub(super) position: Position,
+    /// What is to be read again, which the position lies before.
+    pub(super) retries: LogRetries,
     /// What was known there.
     pub(super) timelines: Timelines,
 }
@@ -35,14 +38,15 @@ pub(super) async fn resume(store: &Store, client: &Client) -> Result<Resumed, Pr
             mark::begin_anew(client).await?
         }
     };
-    let position = contents.position.min(checkpoint);
+    let retries = LogRetries::load(&store.read, PROJECTOR).await?;
+    let position = retries.begin_at(contents.position.min(checkpoint));
     let timelines = load_timelines(client, position).await?;
     tracing::info!(
         event.position = position.0,
         monitors = timelines.0.len(),
         "the projector goes on"
     );
-    Ok(Resumed { generation: contents.generation, position, timelines })
+    Ok(Resumed { generation: contents.generation, position, retries, timelines })
 }
 
 fn report_rebuild(found: Option<&Contents>, checkpoint: Position) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pulsetrail_domain::Position;
 use pulsetrail_domain::monitor::Monitor;
+use pulsetrail_infra::dead_letters::{Letter, LogRetries};
 use pulsetrail_infra::follower::Follower;
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::lease::{Lease, work_under_lease};
@@ -35,7 +36,8 @@ pub async fn run(store: &Store, kafka: &Kafka, shutdown: CancellationToken, read
 }
 
 async fn follow(store: &Store, kafka: &Kafka, lease: Lease) -> Result<(), StoreError> {
-    let mut saved = load_checkpoint(&store.read, VIEWS).await?;
+    let mut retries = LogRetries::load(&store.read, VIEWS).await?;
+    let mut saved = retries.begin_at(load_checkpoint(&store.read, VIEWS).await?);
     let mut saved_at = Instant::now();
     let mut follower = Follower::new(store.read.clone(), kafka.clone(), saved);
     let writer = MonitorViewWriter::new(store.write.clone());
@@ -56,7 +58,7 @@ async fn follow(store: &Store, kafka: &Kafka, lease: Lease) -> Result<(), StoreE
         backoff.reset();
         let mut applied = false;
         for event in events.iter().filter(|event| event.aggregate_type == Monitor::AGGREGATE) {
-            apply(&writer, event, &lease.lost).await;
+            apply(store, &writer, event, &lease.lost).await;
             if lease.lost.is_cancelled() {
                 return Ok(());
             }
@@ -66,6 +68,7 @@ async fn follow(store: &Store, kafka: &Kafka, lease: Lease) -> Result<(), StoreE
             saved = follower.applied();
             saved_at = Instant::now();
             save(store, saved).await?;
+            retries.applied(&store.read, saved).await?;
         }
     }
     if follower.applied() > saved {
@@ -81,27 +84,23 @@ async fn save(store: &Store, position: Position) -> Result<(), StoreError> {
 }
 
 /// Applies an event, as often as it takes while Postgres is away.
-async fn apply(writer: &MonitorViewWriter, event: &Event, lost: &CancellationToken) {
+async fn apply(store: &Store, writer: &MonitorViewWriter, event: &Event, lost: &CancellationToken) {
     let mut backoff = Backoff::new();
     while !lost.is_cancelled() {
-        match writer.apply(event).await {
-            Ok(()) => return,
-            Err(error @ StoreError::Database(_)) => {
-                tracing::warn!(%error, "a view cannot be written for now");
-                backoff.wait(lost).await;
+        let applied = match writer.apply(event).await {
+            // An event that cannot be read is itself at fault: the views go on without it.
+            Err(StoreError::Unreadable { source, .. }) => {
+                keep(store, &Letter::of_event(VIEWS, event, &source)).await
             }
-            Err(error) => return set_aside(event, &error),
-        }
+            applied => applied,
+        };
+        let Err(error) = applied else { return };
+        tracing::warn!(%error, "a view cannot be written for now");
+        backoff.wait(lost).await;
     }
 }
 
-/// An event that cannot be read is itself at fault: the views go on without it.
-fn set_aside(event: &Event, error: &StoreError) {
-    metrics::dead_letter(VIEWS);
-    tracing::error!(
-        event.position = event.position.0,
-        event.kind = event.event_type,
-        %error,
-        "an event cannot be applied to the views and is set aside"
-    );
+async fn keep(store: &Store, letter: &Letter) -> Result<(), StoreError> {
+    letter.save(&mut *store.read.acquire().await?).await?;
+    Ok(())
 }

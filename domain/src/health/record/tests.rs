@@ -134,6 +134,18 @@ fn a_result_older_than_the_remembered_ones_is_looked_up() {
     assert_eq!(decide(&health, &newest, &policy, true), Err(HealthError::Duplicate));
 }
 
+/// The control of every test that a forgotten check is counted once: told that the store does not have
+/// it, without having asked, the aggregate records it again.
+#[test]
+fn without_the_look_up_a_forgotten_check_is_counted_twice() {
+    let mut health = Health::default();
+    let policy = policy(&["a"], 1);
+    let results: Vec<_> = (0..80).map(|slot| result("a", slot, Outcome::Up)).collect();
+    run(&mut health, &policy, &results);
+    let again = decide(&health, &results[0], &policy, true).unwrap();
+    assert_eq!(again, [HealthEvent::CheckCompleted(Box::new(results[0].clone()))]);
+}
+
 #[test]
 fn a_check_on_demand_counts_once() {
     let mut health = Health::default();

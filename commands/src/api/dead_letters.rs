@@ -1,0 +1,65 @@
+//! `/api/v1/dead-letters`: an organization's messages that were themselves at fault. Those that belong
+//! to no organization are for who runs the installation: `pulsetrail dead-letters`.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use pulsetrail_infra::dead_letters::{self, RetryError, Scope, StoredLetter};
+use pulsetrail_infra::http::{Identity, Page, Pagination, Problem};
+use uuid::Uuid;
+
+use super::CommandState;
+use super::request::Writer;
+
+/// Lists them, newest first.
+pub(crate) async fn list(
+    State(state): State<CommandState>,
+    identity: Identity,
+    Query(pagination): Query<Pagination>,
+) -> Result<Json<Page<StoredLetter>>, Problem> {
+    let limit = pagination.limit()?;
+    let before = pagination.cursor.as_deref().map(|cursor| {
+        cursor.parse::<Uuid>().map_err(|_| Problem::bad_request("cursor is not one that was given"))
+    });
+    let before = before.transpose()?;
+    let scope = Scope::Organization(identity.organization_id);
+    let letters = dead_letters::list(&state.store.read, scope, before, limit as i64 + 1).await?;
+    Ok(Json(Page::new(letters, limit, |stored| stored.letter.id.to_string())))
+}
+
+/// Shows one.
+pub(crate) async fn show(
+    State(state): State<CommandState>,
+    identity: Identity,
+    Path(id): Path<String>,
+) -> Result<Json<StoredLetter>, Problem> {
+    let scope = Scope::Organization(identity.organization_id);
+    let letter = dead_letters::show(&state.store.read, scope, parsed(&id)?).await?;
+    letter.map(Json).ok_or_else(Problem::not_found)
+}
+
+/// Has one tried again: 202 with it. 409 of one that cannot be.
+pub(crate) async fn retry(
+    State(state): State<CommandState>,
+    Writer(identity): Writer,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<StoredLetter>), Problem> {
+    let scope = Scope::Organization(identity.organization_id);
+    let CommandState { store, kafka, producer, .. } = &state;
+    let by = format!("user:{}", identity.user_id);
+    let retried = dead_letters::retry(store, kafka, producer, scope, parsed(&id)?, &by).await;
+    match retried {
+        Ok(letter) => Ok((StatusCode::ACCEPTED, Json(letter))),
+        Err(RetryError::NotFound) => Err(Problem::not_found()),
+        Err(error @ RetryError::Impossible(_)) => {
+            Err(Problem::new(StatusCode::CONFLICT, "not_retryable", error.to_string()))
+        }
+        Err(RetryError::Store(error)) => Err(error.into()),
+        Err(RetryError::Kafka(error)) => Err(Problem::unavailable(error)),
+    }
+}
+
+/// What is no id names no letter.
+fn parsed(id: &str) -> Result<Uuid, Problem> {
+    id.parse().map_err(|_| Problem::not_found())
+}
