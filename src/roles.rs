@@ -8,7 +8,7 @@ use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pulsetrail_commands::{CommandState, recorder};
 use pulsetrail_domain::Region;
-use pulsetrail_infra::http::AccessTokens;
+use pulsetrail_infra::http::{AccessTokens, Authenticator};
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::{metrics, relay};
 use pulsetrail_probers::{prober, scheduler, shield::Shield};
@@ -132,15 +132,29 @@ pub(crate) async fn serve(
     };
     let ready = readiness.of_role("server");
     let Connected { store, kafka, clickhouse } = connected.clone();
-    let tokens = AccessTokens::new(secret.as_bytes(), settings.access_token_seconds);
+    let mut tokens = AccessTokens::new(secret.as_bytes(), settings.access_token_seconds);
+    if let Some(previous) = &settings.jwt_secret_previous {
+        tokens = tokens.also_read(previous.as_bytes());
+    }
+    let authenticator = Authenticator::with_limits(
+        tokens,
+        store.read.clone(),
+        settings.ingress.clone(),
+        settings.rates,
+    );
     let mut egress_deny = settings.egress_deny.clone();
     egress_deny.extend_from_slice(own);
     egress_deny.push(listener.local_addr().context("the listener has no address")?);
-    let commands =
-        CommandState::new(store.clone(), kafka.clone(), tokens.clone(), settings, egress_deny)
-            .context("PULSETRAIL_KAFKA_BROKERS")?;
+    let commands = CommandState::new(
+        store.clone(),
+        kafka.clone(),
+        authenticator.clone(),
+        settings,
+        egress_deny,
+    )
+    .context("PULSETRAIL_KAFKA_BROKERS")?;
     let hub = LiveHub::start(store.clone(), kafka, shutdown.clone());
-    let queries = QueryState::new(store, clickhouse, tokens, hub.clone());
+    let queries = QueryState::new(store, clickhouse, authenticator, hub.clone());
     let routes = Router::new()
         .merge(pulsetrail_commands::router(commands))
         .merge(pulsetrail_projections::router(queries))

@@ -8,6 +8,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
+use crate::access::{AccountEvent, OrganizationEvent};
 use crate::egress::EgressEvent;
 use crate::health::{Health, HealthEvent};
 use crate::monitor::{Monitor, MonitorEvent};
@@ -40,6 +41,19 @@ pub const EVENT_KINDS: &[EventKind] = &[
     kind(Health::AGGREGATE, "ObservationPaused", "1.0"),
     kind(Health::AGGREGATE, "ObservationResumed", "1.0"),
     kind(EgressEvent::AGGREGATE, "EgressBlocked", "1.0"),
+    kind(AccountEvent::AGGREGATE, "AccountRegistered", "1.0"),
+    kind(AccountEvent::AGGREGATE, "PasswordChanged", "1.0"),
+    kind(AccountEvent::AGGREGATE, "RefreshTokenReused", "1.0"),
+    kind(AccountEvent::AGGREGATE, "AccountErased", "1.0"),
+    kind(OrganizationEvent::AGGREGATE, "OrganizationCreated", "1.0"),
+    kind(OrganizationEvent::AGGREGATE, "MemberInvited", "1.0"),
+    kind(OrganizationEvent::AGGREGATE, "InvitationWithdrawn", "1.0"),
+    kind(OrganizationEvent::AGGREGATE, "MemberJoined", "1.0"),
+    kind(OrganizationEvent::AGGREGATE, "MemberRoleChanged", "1.0"),
+    kind(OrganizationEvent::AGGREGATE, "MemberRemoved", "1.0"),
+    kind(OrganizationEvent::AGGREGATE, "ApiKeyCreated", "1.0"),
+    kind(OrganizationEvent::AGGREGATE, "ApiKeyRevoked", "1.0"),
+    kind(OrganizationEvent::AGGREGATE, "OrganizationErased", "1.0"),
 ];
 
 /// The version that an event type is written in; none of a type that is not written.
@@ -64,6 +78,8 @@ impl EventKind {
             Monitor::AGGREGATE => written::<MonitorEvent>(),
             Health::AGGREGATE => written::<HealthEvent>(),
             EgressEvent::AGGREGATE => written::<EgressEvent>(),
+            AccountEvent::AGGREGATE => written::<AccountEvent>(),
+            OrganizationEvent::AGGREGATE => written::<OrganizationEvent>(),
             _ => return None,
         };
         own_schema(whole.as_value(), self)
@@ -152,6 +168,8 @@ mod tests {
         let mut written = names_of::<MonitorEvent>(Monitor::AGGREGATE);
         written.extend(names_of::<HealthEvent>(Health::AGGREGATE));
         written.extend(names_of::<EgressEvent>(EgressEvent::AGGREGATE));
+        written.extend(names_of::<AccountEvent>(AccountEvent::AGGREGATE));
+        written.extend(names_of::<OrganizationEvent>(OrganizationEvent::AGGREGATE));
         let listed: BTreeSet<_> =
             EVENT_KINDS.iter().map(|kind| (kind.aggregate, kind.name.to_owned())).collect();
         assert_eq!(written, listed);

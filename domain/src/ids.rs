@@ -57,6 +57,18 @@ uuid_newtype! {
     UserId
 }
 uuid_newtype! {
+    /// One session of a person: what begins with a sign-in and ends with a sign-out.
+    SessionId
+}
+uuid_newtype! {
+    /// One API key.
+    ApiKeyId
+}
+uuid_newtype! {
+    /// One invitation to an organization.
+    InvitationId
+}
+uuid_newtype! {
     /// One check: a UUIDv5 of (monitor, region, slot), or a UUIDv7 for a check on demand.
     CheckId
 }

@@ -3,6 +3,7 @@
 //! This crate does no I/O, reads no clock and makes no random ids: time and ids come in with the
 //! command, so that every decision can be repeated from the log alone.
 
+pub mod access;
 pub mod catalogue;
 pub mod check;
 pub mod egress;
@@ -10,10 +11,14 @@ pub mod health;
 mod ids;
 pub mod monitor;
 mod region;
+mod role;
 pub mod slot;
 
-pub use ids::{CheckId, MonitorId, OrganizationId, Position, UserId};
+pub use ids::{
+    ApiKeyId, CheckId, InvitationId, MonitorId, OrganizationId, Position, SessionId, UserId,
+};
 pub use region::{InvalidRegion, Region};
+pub use role::Role;
 
 /// A moment in UTC. Pulsetrail keeps times to the millisecond.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

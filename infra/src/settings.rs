@@ -4,6 +4,7 @@
 //! names (keys in lower case without the prefix), else from its default. All mistakes are reported
 //! at once, each with its name and source.
 
+mod origin;
 mod parse;
 
 use std::fmt::Write as _;
@@ -14,7 +15,10 @@ use ipnet::IpNet;
 use pulsetrail_domain::Region;
 use url::Url;
 
+use crate::http::{Ingress, RateSettings};
 use crate::telemetry::LogFormat;
+
+pub use self::origin::{InvalidOrigin, Origin};
 
 /// One setting's documentation.
 #[derive(Debug)]
@@ -86,6 +90,10 @@ pub const SETTINGS: &[Setting] = &[
         "jwt_secret",
         "What access tokens are signed with, at least 32 bytes; `up` makes one and keeps it in the data directory",
     ),
+    secret(
+        "jwt_secret_previous",
+        "The secret before `jwt_secret`: its tokens are good until they end, none is signed with it",
+    ),
     setting(
         "access_token_seconds",
         "900",
@@ -96,6 +104,38 @@ pub const SETTINGS: &[Setting] = &[
         "open",
         "Who may register an account: open, or closed to all after the first",
     ),
+    setting("session_days", "30", "How long a session lasts that is not used, in days, 1 to 365"),
+    setting("argon2_memory_kib", "19456", "Memory of a password's hash, in KiB, 8192 to 1048576"),
+    setting("argon2_iterations", "2", "Passes of a password's hash over its memory, 1 to 20"),
+    setting("argon2_parallelism", "1", "Lanes of a password's hash, 1 to 16"),
+    setting("sign_ins_per_minute", "30", "Sign-ins to one account, 1 to 100000"),
+    setting(
+        "attempts_per_minute",
+        "300",
+        "Sign-ins, registrations and bad credentials from one address, 1 to 1000000",
+    ),
+    setting("key_requests_per_minute", "6000", "Requests with one API key, 1 to 10000000"),
+    setting(
+        "monitors_per_organization",
+        "100000",
+        "Monitors that an organization may have at once, 1 to 10000000",
+    ),
+    setting(
+        "public_origin",
+        "",
+        "What browsers see, such as https://status.example.com; left out, the server itself",
+    ),
+    setting(
+        "trusted_proxies",
+        "",
+        "CIDR ranges of the proxies whose X-Forwarded-For is believed, comma-separated",
+    ),
+    setting(
+        "cors_origins",
+        "",
+        "Origins of other sites whose pages may use the interface, comma-separated; none by default",
+    ),
+    setting("request_seconds", "30", "How long a request may take, in seconds, 1 to 600"),
     setting(
         "log",
         "info",
@@ -133,6 +173,26 @@ pub struct Settings {
     pub jwt_secret: Option<String>,
     /// How long an access token is good for.
     pub access_token_seconds: u32,
+    /// What tokens were signed with before.
+    pub jwt_secret_previous: Option<String>,
+    /// How long a session lasts that is not used.
+    pub session_days: u32,
+    /// Memory of a password's hash, in KiB.
+    pub argon2_memory_kib: u32,
+    /// Passes of a password's hash.
+    pub argon2_iterations: u32,
+    /// Lanes of a password's hash.
+    pub argon2_parallelism: u32,
+    /// How often somebody may try to get in.
+    pub rates: RateSettings,
+    /// Monitors that an organization may have at once.
+    pub monitors_per_organization: i64,
+    /// The way that requests come.
+    pub ingress: Ingress,
+    /// Other sites whose pages may use the interface.
+    pub cors_origins: Vec<Origin>,
+    /// How long a request may take, in seconds.
+    pub request_seconds: u32,
     /// Whether anybody may register an account.
     pub registration_open: bool,
     /// What is logged.
@@ -179,7 +239,7 @@ pub fn describe() -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "PULSETRAIL_{:<22} {:<15} {}",
+            "PULSETRAIL_{:<26} {:<15} {}",
             setting.key.to_uppercase(),
             default,
             setting.help

@@ -7,6 +7,7 @@ use std::time::Duration;
 use argon2::password_hash::{self, PasswordHasher as _, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 /// A password that somebody chose or typed. It shows in no log and is compared with nothing but a
 /// hash.
@@ -45,34 +46,49 @@ pub enum PasswordFailure {
     Ended,
 }
 
-/// Hashes and verifies passwords with Argon2id, m = 19,456 KiB, t = 2, p = 1 (OWASP Password Storage
-/// Cheat Sheet), off the executor, and no more at once than there are cores: a flood of logins
-/// takes neither the process nor its memory.
+/// Hashes and verifies passwords with Argon2id, off the executor, and no more at once than there are
+/// cores: a flood of logins takes neither the process nor its memory.
 #[derive(Clone)]
 pub struct PasswordHasher {
     argon2: Argon2<'static>,
+    /// What a password is verified against where there is no such account, so that the answer takes
+    /// as long. No password is known to lead to it.
+    nobodys_hash: Arc<str>,
     permits: Arc<Semaphore>,
     /// How long a caller waits for its turn.
     longest_wait: Duration,
 }
 
-/// What a password is verified against where there is no such account, so that the answer takes as
-/// long. No password is known to lead to it.
-const NOBODYS_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$YSBzYWx0IG9mIG5vYm9keQ$\
-                            j60cfdTed1XtuEoaZaZ266a/t2mBwzRGbjxhgg6Sp0g";
-
 impl Default for PasswordHasher {
+    /// m = 19,456 KiB, t = 2, p = 1 (OWASP Password Storage Cheat Sheet).
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self {
-            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT),
-            permits: Arc::new(Semaphore::new(cores)),
-            longest_wait: Duration::from_secs(5),
-        }
+        Self::with_params(Params::DEFAULT)
     }
 }
 
 impl PasswordHasher {
+    /// With a memory in KiB, passes and lanes; the usual ones where Argon2 refuses these. Hashes that
+    /// were made with other ones are verified all the same.
+    #[must_use]
+    pub fn new(memory_kib: u32, iterations: u32, parallelism: u32) -> Self {
+        let params = Params::new(memory_kib, iterations, parallelism, None);
+        Self::with_params(params.unwrap_or(Params::DEFAULT))
+    }
+
+    fn with_params(params: Params) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let nobodys = argon2.hash_password(Uuid::new_v4().as_bytes());
+        // Hashing 16 bytes fails only where the machine has no randomness; then nobody gets in.
+        let nobodys_hash = nobodys.map_or_else(|_| String::new(), |hash| hash.to_string()).into();
+        Self {
+            argon2,
+            nobodys_hash,
+            permits: Arc::new(Semaphore::new(cores)),
+            longest_wait: Duration::from_secs(5),
+        }
+    }
+
     /// The hash of a new password, as a PHC string.
     ///
     /// # Errors
@@ -91,9 +107,10 @@ impl PasswordHasher {
         password: Password,
         stored: Option<String>,
     ) -> Result<bool, PasswordFailure> {
+        let nobodys_hash = Arc::clone(&self.nobodys_hash);
         self.run(move |argon2| {
             let exists = stored.is_some();
-            let hash = stored.as_deref().unwrap_or(NOBODYS_HASH);
+            let hash = stored.as_deref().unwrap_or(&nobodys_hash);
             match argon2.verify_password(password.0.as_bytes(), hash) {
                 Ok(()) => Ok(exists),
                 Err(password_hash::Error::PasswordInvalid) => Ok(false),
@@ -157,11 +174,20 @@ mod tests {
         assert!(!hasher.verify(password("correct horse"), None).await.unwrap());
         let made = hasher.hash(password("correct horse")).await.unwrap();
         let (made, nobodys) =
-            (PasswordHash::new(&made).unwrap(), PasswordHash::new(NOBODYS_HASH).unwrap());
+            (PasswordHash::new(&made).unwrap(), PasswordHash::new(&hasher.nobodys_hash).unwrap());
         assert_eq!(made.params, nobodys.params);
         assert_eq!(made.algorithm, nobodys.algorithm);
         assert_eq!(made.hash.unwrap().len(), nobodys.hash.unwrap().len());
         assert_eq!(made.salt.unwrap().len(), nobodys.salt.unwrap().len());
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_other_parameters_is_verified_all_the_same() {
+        let before = PasswordHasher::new(8_192, 1, 1);
+        let hash = before.hash(password("correct horse")).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=8192,t=1,p=1$"), "{hash}");
+        let after = PasswordHasher::default();
+        assert!(after.verify(password("correct horse"), Some(hash)).await.unwrap());
     }
 
     #[tokio::test]

@@ -1,11 +1,13 @@
 //! The tables of accounts.
 
-use pulsetrail_domain::{OrganizationId, UserId};
-use pulsetrail_infra::http::{Identity, Role};
+use pulsetrail_domain::access::{AccountEvent, OrganizationEvent};
+use pulsetrail_domain::{OrganizationId, Role, UserId};
+use pulsetrail_infra::store::{StoreError, append_access};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, PgPool, Row};
 
-use super::Email;
+use super::sessions::{OpenSession, begin_session};
+use super::{Email, Metadata};
 
 /// A person in one organization.
 #[derive(Clone)]
@@ -22,15 +24,8 @@ pub struct Account {
     pub organization_name: String,
     /// What they may do there.
     pub role: Role,
-}
-
-impl Account {
-    /// What an access token says of it.
-    #[must_use]
-    pub fn identity(&self) -> Identity {
-        let Self { user_id, organization_id, role, .. } = *self;
-        Identity { user_id, organization_id, role }
-    }
+    /// Whether they run the installation.
+    pub operator: bool,
 }
 
 /// A person and their own organization, both new.
@@ -45,8 +40,6 @@ pub struct NewAccount {
     pub password_hash: String,
     /// The organization's id, made by the caller.
     pub organization_id: OrganizationId,
-    /// Its name.
-    pub organization_name: String,
 }
 
 /// What a login is decided on.
@@ -57,7 +50,7 @@ pub struct StoredLogin {
     pub account: Account,
 }
 
-/// Why there is no new account.
+/// Why accounts were not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountFailure {
     /// Somebody has the address: 409 to an API caller.
@@ -66,6 +59,15 @@ pub enum AccountFailure {
     /// The installation takes no more people: 403.
     #[error("the installation takes no more people")]
     RegistrationClosed,
+    /// Nobody of that id belongs to the organization: 404.
+    #[error("there is no such member")]
+    NoSuchMember,
+    /// An organization with members would have no owner: 409.
+    #[error("the organization would have no owner")]
+    LastOwner,
+    /// The event could not be appended: as [`AccountFailure::Database`].
+    #[error(transparent)]
+    Log(#[from] StoreError),
     /// Postgres refused or is away: try again later. Nothing was changed.
     #[error("the accounts cannot be reached: {0}")]
     Database(#[from] sqlx::Error),
@@ -75,7 +77,8 @@ pub enum AccountFailure {
 const FIRST_ACCOUNT_LOCK: i64 = 7_013_846_130;
 
 const ACCOUNT_COLUMNS: &str = "users.user_id, users.email, users.name, users.password_hash, \
-    organizations.organization_id, organizations.name as organization_name, members.role";
+    users.operator, organizations.organization_id, organizations.name as organization_name, \
+    members.role";
 const ACCOUNT_TABLES: &str =
     "users join members using (user_id) join organizations using (organization_id)";
 
@@ -87,8 +90,9 @@ pub async fn nobody_is_registered(executor: impl PgExecutor<'_>) -> Result<bool,
     sqlx::query_scalar("select not exists (select from users)").fetch_one(executor).await
 }
 
-/// Stores a person and their organization, whose owner they are, both or neither. Where
-/// `open` is false only the first one is taken, also when several ask at once.
+/// Stores a person, their organization, whose owner they are, and their first session: all or nothing.
+/// The first person of all runs the installation; where `open` is false nobody else is taken, also when
+/// several ask at once.
 ///
 /// # Errors
 /// See [`AccountFailure`].
@@ -96,52 +100,87 @@ pub async fn insert_account(
     pool: &PgPool,
     new: NewAccount,
     open: bool,
-) -> Result<Account, AccountFailure> {
+    session_days: u32,
+    metadata: &Metadata,
+) -> Result<(Account, OpenSession), AccountFailure> {
     let mut transaction = pool.begin().await?;
-    if !open {
+    let mut operator = nobody_is_registered(&mut *transaction).await?;
+    if operator || !open {
         sqlx::query("select pg_advisory_xact_lock($1)")
             .bind(FIRST_ACCOUNT_LOCK)
             .execute(&mut *transaction)
             .await?;
-        if !nobody_is_registered(&mut *transaction).await? {
+        operator = nobody_is_registered(&mut *transaction).await?;
+        if !operator && !open {
             return Err(AccountFailure::RegistrationClosed);
         }
     }
-    insert_user(&mut transaction, &new).await?;
-    sqlx::query("insert into organizations (organization_id, name) values ($1, $2)")
-        .bind(new.organization_id.0)
-        .bind(&new.organization_name)
-        .execute(&mut *transaction)
+    insert_user(&mut transaction, &new, operator).await?;
+    let organization_name = organization_name(new.name.as_deref(), new.email.as_str());
+    insert_organization(&mut transaction, new.organization_id, &organization_name, new.user_id)
         .await?;
-    sqlx::query("insert into members (organization_id, user_id, role) values ($1, $2, $3)")
-        .bind(new.organization_id.0)
-        .bind(new.user_id.0)
-        .bind(Role::Owner.as_str())
-        .execute(&mut *transaction)
-        .await?;
+    let session =
+        begin_session(&mut *transaction, new.user_id, new.organization_id, session_days).await?;
+    let created = OrganizationEvent::OrganizationCreated { owner: new.user_id };
+    let events = [
+        (new.user_id.0, AccountEvent::AccountRegistered { operator }.into()),
+        (new.organization_id.0, created.into()),
+    ];
+    append_access(&mut transaction, new.organization_id, &events, metadata).await?;
     transaction.commit().await?;
-    Ok(Account {
+    let account = Account {
         user_id: new.user_id,
         email: new.email.as_str().to_owned(),
         name: new.name,
         organization_id: new.organization_id,
-        organization_name: new.organization_name,
+        organization_name,
         role: Role::Owner,
-    })
+        operator,
+    };
+    Ok((account, session))
+}
+
+/// What the organization of a person's own is called.
+pub(super) fn organization_name(name: Option<&str>, email: &str) -> String {
+    let local_part = email.rsplit_once('@').map_or(email, |(local_part, _)| local_part);
+    format!("{}'s organization", name.unwrap_or(local_part))
+}
+
+pub(super) async fn insert_organization(
+    connection: &mut PgConnection,
+    organization_id: OrganizationId,
+    name: &str,
+    owner: UserId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("insert into organizations (organization_id, name) values ($1, $2)")
+        .bind(organization_id.0)
+        .bind(name)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("insert into members (organization_id, user_id, role) values ($1, $2, $3)")
+        .bind(organization_id.0)
+        .bind(owner.0)
+        .bind(Role::Owner.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn insert_user(
     connection: &mut PgConnection,
     new: &NewAccount,
+    operator: bool,
 ) -> Result<(), AccountFailure> {
     let inserted = sqlx::query(
-        "insert into users (user_id, email, name, password_hash) values ($1, $2, $3, $4)
+        "insert into users (user_id, email, name, password_hash, operator)
+         values ($1, $2, $3, $4, $5)
          on conflict on constraint users_email do nothing",
     )
     .bind(new.user_id.0)
     .bind(new.email.as_str())
     .bind(&new.name)
     .bind(&new.password_hash)
+    .bind(operator)
     .execute(connection)
     .await?;
     if inserted.rows_affected() == 1 { Ok(()) } else { Err(AccountFailure::EmailTaken) }
@@ -166,35 +205,56 @@ pub async fn find_login(
     .transpose()
 }
 
-/// The account of a caller; none where they do not belong to the organization any more.
+/// The hash of a person's password.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn find_password(
+    executor: impl PgExecutor<'_>,
+    user_id: UserId,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar("select password_hash from users where user_id = $1")
+        .bind(user_id.0)
+        .fetch_optional(executor)
+        .await
+}
+
+/// A person in an organization; none where they do not belong to it.
 ///
 /// # Errors
 /// When Postgres does not answer.
 pub async fn load_account(
     executor: impl PgExecutor<'_>,
-    identity: &Identity,
+    user_id: UserId,
+    organization_id: OrganizationId,
 ) -> Result<Option<Account>, sqlx::Error> {
     let query = format!(
         "select {ACCOUNT_COLUMNS} from {ACCOUNT_TABLES}
          where users.user_id = $1 and organizations.organization_id = $2"
     );
     let row = sqlx::query(&query)
-        .bind(identity.user_id.0)
-        .bind(identity.organization_id.0)
+        .bind(user_id.0)
+        .bind(organization_id.0)
         .fetch_optional(executor)
         .await?;
     row.as_ref().map(account).transpose()
 }
 
 fn account(row: &PgRow) -> Result<Account, sqlx::Error> {
-    let role: String = row.try_get("role")?;
     Ok(Account {
         user_id: UserId(row.try_get("user_id")?),
         email: row.try_get("email")?,
         name: row.try_get("name")?,
         organization_id: OrganizationId(row.try_get("organization_id")?),
         organization_name: row.try_get("organization_name")?,
-        role: Role::from_name(&role)
-            .ok_or_else(|| sqlx::Error::Decode(format!("no such role: {role}").into()))?,
+        role: stored_role(row)?,
+        operator: row.try_get("operator")?,
     })
+}
+
+/// The column `role` of a row.
+pub(super) fn stored_role(row: &PgRow) -> Result<Role, sqlx::Error> {
+    let role: String = row.try_get("role")?;
+    Role::from_name(&role)
+        .ok_or_else(|| sqlx::Error::Decode(format!("no such role: {role}").into()))
 }

@@ -5,6 +5,7 @@ mod dead_letters;
 mod json_body;
 mod me;
 mod monitors;
+mod people;
 mod precondition;
 mod request;
 mod state;
@@ -13,7 +14,7 @@ mod tests;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 
 pub use state::{CommandState, InstallationRules};
 
@@ -26,7 +27,19 @@ pub fn router(state: CommandState) -> Router {
     Router::new()
         .route("/api/v1/auth/register", post(auth::register))
         .route("/api/v1/auth/login", post(auth::login))
-        .route("/api/v1/me", get(me::me))
+        .route("/api/v1/auth/refresh", post(auth::refresh))
+        .route("/api/v1/auth/logout", post(auth::logout))
+        .route("/api/v1/me", get(me::me).delete(me::erase))
+        .route("/api/v1/me/password", put(me::change_password))
+        .route("/api/v1/organizations", get(people::list_organizations))
+        .route("/api/v1/organizations/{id}/switch", post(people::switch_organization))
+        .route("/api/v1/members", get(people::list_members))
+        .route("/api/v1/members/{id}", patch(people::change_member).delete(people::remove_member))
+        .route("/api/v1/invitations", post(people::create_invitation).get(people::list_invitations))
+        .route("/api/v1/invitations/{id}", delete(people::withdraw_invitation))
+        .route("/api/v1/invitations/accept", post(people::accept_invitation))
+        .route("/api/v1/api-keys", post(people::create_api_key).get(people::list_api_keys))
+        .route("/api/v1/api-keys/{id}", delete(people::revoke_api_key))
         .route("/api/v1/monitors", post(monitors::register))
         .route("/api/v1/monitors/{id}", patch(monitors::reconfigure).delete(monitors::archive))
         .route("/api/v1/monitors/{id}/pause", post(monitors::pause))

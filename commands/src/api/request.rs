@@ -1,12 +1,13 @@
 //! What handlers read from a request besides its body.
 
-use std::collections::HashMap;
-
 use axum::extract::{FromRef, FromRequestParts, Path};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use pulsetrail_domain::MonitorId;
-use pulsetrail_infra::http::{AccessTokens, Identity, Problem};
+use pulsetrail_infra::http::{Authenticator, Credential, Identity, Problem};
+use uuid::Uuid;
+
+use crate::accounts::Metadata;
 
 /// A caller who may change things. Read before the body, so that nobody learns what is wrong with a
 /// body that they may not send.
@@ -15,7 +16,7 @@ pub(crate) struct Writer(pub(crate) Identity);
 
 impl<S> FromRequestParts<S> for Writer
 where
-    AccessTokens: FromRef<S>,
+    Authenticator: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Problem;
@@ -24,6 +25,39 @@ where
         let identity = Identity::from_request_parts(parts, state).await?;
         identity.may_write()?;
         Ok(Self(identity))
+    }
+}
+
+/// A caller who may manage people and keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manager(pub(crate) Identity);
+
+impl<S> FromRequestParts<S> for Manager
+where
+    Authenticator: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let identity = Identity::from_request_parts(parts, state).await?;
+        identity.may_manage()?;
+        Ok(Self(identity))
+    }
+}
+
+/// The id that the path ends with. What is none names nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IdPath(pub(crate) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::not_found())?;
+        Uuid::parse_str(&id).map(Self).map_err(|_| Problem::not_found())
     }
 }
 
@@ -42,37 +76,67 @@ impl<S: Send + Sync> FromRequestParts<S> for MonitorPath {
     }
 }
 
-/// What the log keeps of a command besides its events: who asked, and in which request.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestId(Option<String>);
+/// What the log keeps of a request: its id, and the trace that it is a part of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RequestContext {
+    request_id: Option<String>,
+    traceparent: Option<String>,
+}
 
 /// The longest request id that is kept, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
-impl RequestId {
+impl RequestContext {
     /// The metadata of a command in this request.
-    pub(crate) fn metadata(&self, identity: &Identity) -> HashMap<String, String> {
-        let mut metadata = HashMap::from([
-            ("actor".to_owned(), identity.user_id.to_string()),
-            ("organization_id".to_owned(), identity.organization_id.to_string()),
-        ]);
-        if let Some(request_id) = &self.0 {
-            metadata.insert("request_id".to_owned(), request_id.clone());
+    pub(crate) fn metadata(&self, identity: &Identity) -> Metadata {
+        let mut metadata = self.anonymous();
+        metadata.insert("actor".to_owned(), identity.user_id.to_string());
+        metadata.insert("organization_id".to_owned(), identity.organization_id.to_string());
+        if let Credential::ApiKey(api_key_id) = identity.credential {
+            metadata.insert("api_key".to_owned(), api_key_id.to_string());
         }
         metadata
     }
 
+    /// The metadata of a command of somebody who is not known before.
+    pub(crate) fn anonymous(&self) -> Metadata {
+        let known = [("request_id", &self.request_id), ("traceparent", &self.traceparent)];
+        known
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+            .collect()
+    }
+
+    /// The trace that the request is a part of (W3C Trace Context).
+    pub(crate) fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
+    }
+
     fn of(headers: &HeaderMap) -> Self {
-        let id = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         // The log is for ever: it takes no text of any form and length.
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
         let good =
             |id: &&str| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(allowed);
-        Self(id.filter(good).map(str::to_owned))
+        Self {
+            request_id: text("x-request-id").filter(good).map(str::to_owned),
+            traceparent: text("traceparent").filter(|text| is_traceparent(text)).map(str::to_owned),
+        }
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for RequestId {
+/// Whether a text is a `traceparent` of version 00: `00-<32 hex>-<16 hex>-<2 hex>`.
+fn is_traceparent(text: &str) -> bool {
+    let hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let nonzero = |part: &str| part.bytes().any(|byte| byte != b'0');
+    let parts: Vec<&str> = text.split('-').collect();
+    matches!(parts.as_slice(), ["00", trace, parent, flags]
+        if hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && nonzero(trace) && nonzero(parent))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
@@ -83,28 +147,46 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestId {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
-    use pulsetrail_domain::{OrganizationId, UserId};
+    use pulsetrail_domain::{OrganizationId, SessionId, UserId};
     use pulsetrail_infra::http::Role;
 
     use super::*;
 
+    fn of(name: &str, value: &str) -> RequestContext {
+        let value = HeaderValue::from_str(value).unwrap();
+        RequestContext::of(&HeaderMap::from_iter([(name.parse().unwrap(), value)]))
+    }
+
     #[test]
     fn a_command_says_who_asked_and_in_which_request() {
         let identity = Identity {
-            user_id: UserId(uuid::Uuid::from_u128(1)),
-            organization_id: OrganizationId(uuid::Uuid::from_u128(2)),
+            user_id: UserId(Uuid::from_u128(1)),
+            organization_id: OrganizationId(Uuid::from_u128(2)),
             role: Role::Editor,
+            operator: false,
+            credential: Credential::Session(SessionId::default()),
         };
-        let of = |id: &str| {
-            let value = HeaderValue::from_str(id).unwrap();
-            RequestId::of(&HeaderMap::from_iter([("x-request-id".parse().unwrap(), value)]))
-        };
-        let metadata = of("a-1").metadata(&identity);
+        let metadata = of("x-request-id", "a-1").metadata(&identity);
         assert_eq!(metadata["actor"], identity.user_id.to_string());
         assert_eq!(metadata["organization_id"], identity.organization_id.to_string());
         assert_eq!(metadata["request_id"], "a-1");
         for id in ["", "ada@example.com", &"a".repeat(129)] {
-            assert!(!of(id).metadata(&identity).contains_key("request_id"), "{id}");
+            let metadata = of("x-request-id", id).metadata(&identity);
+            assert!(!metadata.contains_key("request_id"), "{id}");
+        }
+    }
+
+    #[test]
+    fn only_a_well_formed_trace_is_carried_on() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(of("traceparent", good).traceparent(), Some(good));
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473g-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(of("traceparent", bad).traceparent(), None, "{bad}");
         }
     }
 }

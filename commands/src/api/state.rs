@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use pulsetrail_domain::Region;
+use axum::http::StatusCode;
 use pulsetrail_domain::egress::EgressPolicy;
-use pulsetrail_infra::http::AccessTokens;
+use pulsetrail_domain::{OrganizationId, Region};
+use pulsetrail_infra::http::{Authenticator, Problem, RateLimit, RateSettings};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::store::{MonitorCommands, Store};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::FutureProducer;
 
+use super::monitors::MonitorCounts;
 use crate::accounts::PasswordHasher;
 
 /// What the handlers of commands work with. Cheap to clone.
@@ -26,16 +28,20 @@ pub struct CommandState {
     pub kafka: Kafka,
     /// Sends jobs.
     pub producer: FutureProducer,
-    /// Signs and reads access tokens.
-    pub tokens: AccessTokens,
+    /// Knows who asks.
+    pub authenticator: Authenticator,
+    /// Counts the sign-ins to each account.
+    pub sign_ins: RateLimit<String>,
     /// Hashes and verifies passwords.
     pub passwords: PasswordHasher,
     /// What the installation allows.
     pub rules: Arc<InstallationRules>,
+    /// How many monitors there are.
+    limits: Arc<MonitorCounts>,
 }
 
 /// What the installation allows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct InstallationRules {
     /// The regions that monitors can be checked from.
     pub regions: Vec<Region>,
@@ -43,6 +49,22 @@ pub struct InstallationRules {
     pub egress: EgressPolicy,
     /// Whether anybody may register an account, or only the first person.
     pub registration_open: bool,
+    /// How long a session lasts that is not used, in days.
+    pub session_days: u32,
+    /// Monitors that an organization may have at once.
+    pub monitors_per_organization: i64,
+}
+
+impl Default for InstallationRules {
+    fn default() -> Self {
+        Self {
+            regions: Vec::new(),
+            egress: EgressPolicy::default(),
+            registration_open: false,
+            session_days: 30,
+            monitors_per_organization: 100_000,
+        }
+    }
 }
 
 impl CommandState {
@@ -54,7 +76,7 @@ impl CommandState {
     pub fn new(
         store: Store,
         kafka: Kafka,
-        tokens: AccessTokens,
+        authenticator: Authenticator,
         settings: &Settings,
         egress_deny: Vec<SocketAddr>,
     ) -> Result<Self, KafkaError> {
@@ -62,8 +84,18 @@ impl CommandState {
             regions: settings.regions.clone(),
             egress: EgressPolicy { allow: settings.egress_allow.clone(), own: egress_deny },
             registration_open: settings.registration_open,
+            session_days: settings.session_days,
+            monitors_per_organization: settings.monitors_per_organization,
         };
-        Self::with_rules(store, kafka, tokens, rules)
+        Ok(Self {
+            passwords: PasswordHasher::new(
+                settings.argon2_memory_kib,
+                settings.argon2_iterations,
+                settings.argon2_parallelism,
+            ),
+            sign_ins: RateLimit::a_minute(settings.rates.sign_ins_a_minute),
+            ..Self::with_rules(store, kafka, authenticator, rules)?
+        })
     }
 
     /// The state over a store and a Kafka cluster, with the rules in hand.
@@ -73,7 +105,7 @@ impl CommandState {
     pub fn with_rules(
         store: Store,
         kafka: Kafka,
-        tokens: AccessTokens,
+        authenticator: Authenticator,
         rules: InstallationRules,
     ) -> Result<Self, KafkaError> {
         Ok(Self {
@@ -81,15 +113,29 @@ impl CommandState {
             producer: kafka.producer()?,
             passwords: PasswordHasher::default(),
             rules: Arc::new(rules),
+            limits: Arc::default(),
+            sign_ins: RateLimit::a_minute(RateSettings::default().sign_ins_a_minute),
             store,
             kafka,
-            tokens,
+            authenticator,
         })
     }
 }
 
-impl FromRef<CommandState> for AccessTokens {
+impl CommandState {
+    /// Refuses one more monitor where the organization has as many as it may.
+    pub(super) async fn check_limit(&self, organization_id: OrganizationId) -> Result<(), Problem> {
+        let most = self.rules.monitors_per_organization;
+        if self.limits.has_room(&self.store.read, organization_id, most).await? {
+            return Ok(());
+        }
+        let detail = format!("An organization may have {most} monitors here.");
+        Err(Problem::new(StatusCode::FORBIDDEN, "monitor_limit_reached", detail))
+    }
+}
+
+impl FromRef<CommandState> for Authenticator {
     fn from_ref(state: &CommandState) -> Self {
-        state.tokens.clone()
+        state.authenticator.clone()
     }
 }

@@ -3,8 +3,8 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
-use pulsetrail_domain::{OrganizationId, UserId};
-use pulsetrail_infra::http::{AccessTokens, Identity, Role};
+use pulsetrail_domain::{OrganizationId, SessionId, UserId};
+use pulsetrail_infra::http::{AccessTokens, Authenticator, Credential, Identity, Role};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::store::Store;
 use serde_json::Value;
@@ -15,10 +15,6 @@ use super::*;
 
 const SOME_MONITOR: &str = "/api/v1/monitors/0190b5a0-0000-7000-8000-000000000000";
 
-fn tokens() -> AccessTokens {
-    AccessTokens::new(&[7; 32], 60)
-}
-
 /// Over engines that are nowhere: port 1 of loopback.
 fn state() -> CommandState {
     let pool = || PgPoolOptions::new().connect_lazy("postgres://127.0.0.1:1/none").unwrap();
@@ -28,13 +24,20 @@ fn state() -> CommandState {
         registration_open: true,
         ..InstallationRules::default()
     };
-    CommandState::with_rules(store, Kafka::new("127.0.0.1:1", "none"), tokens(), rules).unwrap()
+    let authenticator = Authenticator::new(AccessTokens::new(&[7; 32], 60), pool());
+    CommandState::with_rules(store, Kafka::new("127.0.0.1:1", "none"), authenticator, rules)
+        .unwrap()
 }
 
-fn bearer(role: Role) -> String {
-    let identity =
-        Identity { user_id: UserId::default(), organization_id: OrganizationId::default(), role };
-    format!("Bearer {}", tokens().issue(&identity).unwrap().0)
+/// Somebody whom the tables were asked about before.
+fn somebody(role: Role) -> Identity {
+    Identity {
+        user_id: UserId::default(),
+        organization_id: OrganizationId::default(),
+        role,
+        operator: false,
+        credential: Credential::Session(SessionId::default()),
+    }
 }
 
 async fn ask(request: Request<Body>) -> (StatusCode, Value) {
@@ -48,7 +51,7 @@ async fn ask(request: Request<Body>) -> (StatusCode, Value) {
 }
 
 fn request(method: &str, path: &str, role: Role) -> axum::http::request::Builder {
-    Request::builder().method(method).uri(path).header(header::AUTHORIZATION, bearer(role))
+    Request::builder().method(method).uri(path).extension(somebody(role))
 }
 
 async fn post(path: &str, content_type: &str, body: impl Into<Body>) -> (u16, String) {
@@ -82,6 +85,24 @@ async fn a_viewer_changes_nothing_and_learns_nothing_of_the_body() {
         let request = request(method, path, Role::Viewer).body(Body::from("{")).unwrap();
         let (status, problem) = ask(request).await;
         assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &"forbidden".into()));
+    }
+}
+
+#[tokio::test]
+async fn only_an_owner_manages_people_and_keys() {
+    let id = "0190b5a0-0000-7000-8000-000000000000";
+    for (method, path) in [
+        ("POST", "/api/v1/api-keys".to_owned()),
+        ("GET", "/api/v1/api-keys".to_owned()),
+        ("DELETE", format!("/api/v1/api-keys/{id}")),
+        ("POST", "/api/v1/invitations".to_owned()),
+        ("GET", "/api/v1/invitations".to_owned()),
+        ("DELETE", format!("/api/v1/invitations/{id}")),
+        ("PATCH", format!("/api/v1/members/{id}")),
+        ("DELETE", format!("/api/v1/members/{id}")),
+    ] {
+        let request = request(method, &path, Role::Editor).body(Body::from("{")).unwrap();
+        assert_eq!(ask(request).await.0, StatusCode::FORBIDDEN, "{method} {path}");
     }
 }
 

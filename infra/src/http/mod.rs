@@ -1,15 +1,28 @@
 //! What the write side and the read side of the HTTP interface share: one form of errors, one way to
 //! know who asks.
 
+mod access_tokens;
+mod authenticator;
+mod client;
+mod idempotency;
 mod identity;
 mod monitor_body;
 mod page;
+mod parameters;
 mod problem;
+mod rate_limit;
 
-pub use identity::{AccessTokens, Identity, Role};
+pub use access_tokens::{AccessTokens, TokenClaims};
+pub use authenticator::{API_KEY_PREFIX, Authenticator, SESSION_COOKIE, cookie, secret_hash};
+pub use client::Ingress;
+pub use idempotency::{IdempotencyKey, body_hash};
+pub use identity::{Credential, Identity};
 pub use monitor_body::{
     MONITOR_BODY_COLUMNS, MONITOR_BODY_TABLES, MonitorBody, MonitorParts, load_monitor_body,
     monitor_body_after_command,
 };
 pub use page::{Page, Pagination};
+pub use parameters::{NoParameters, Parameters};
 pub use problem::Problem;
+pub use pulsetrail_domain::Role;
+pub use rate_limit::{RateLimit, RateSettings};

@@ -27,6 +27,7 @@ impl<T> Page<T> {
 
 /// The query parameters of a list.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pagination {
     /// Items on a page: 1 to 1,000.
     pub limit: Option<usize>,

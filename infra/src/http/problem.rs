@@ -1,5 +1,7 @@
 //! Errors as callers see them: RFC 9457 problem details.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -24,6 +26,9 @@ pub struct Problem {
     /// Every value that is not valid, with its place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Violation>,
+    /// Seconds until it is worth trying again: `Retry-After`.
+    #[serde(skip)]
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -36,6 +41,7 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Error"),
             detail: Some(detail.into()),
             errors: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -56,6 +62,23 @@ impl Problem {
     #[must_use]
     pub fn forbidden() -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Your role does not allow this.")
+    }
+
+    /// 403: a browser sent its cookie along from another site's page.
+    #[must_use]
+    pub fn cross_site() -> Self {
+        let detail = "A cookie counts only from a page of the same origin.";
+        Self::new(StatusCode::FORBIDDEN, "cross_site", detail)
+    }
+
+    /// 429: there were too many; `wait` until it is worth trying again.
+    #[must_use]
+    pub fn too_many_requests(wait: Duration) -> Self {
+        let detail = "There were too many requests: wait as long as Retry-After says.";
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
+        // Rounded up: who comes back then is let in.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self { retry_after: Some(seconds.max(1)), ..problem }
     }
 
     /// 400: the request itself cannot be read.
@@ -84,24 +107,22 @@ impl Problem {
     pub fn unavailable(cause: impl std::fmt::Display) -> Self {
         tracing::warn!(%cause, "a request could not be served for now");
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "");
-        Self { detail: None, ..problem }
+        Self { detail: None, retry_after: Some(1), ..problem }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        match status {
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            _ => {}
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

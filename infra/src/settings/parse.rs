@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -9,7 +10,8 @@ use figment::Figment;
 use figment::providers::{Format, Toml};
 use figment::value::Value;
 
-use super::{SETTINGS, Settings, SettingsError};
+use super::{Origin, SETTINGS, Settings, SettingsError};
+use crate::http::{Ingress, RateSettings};
 use crate::telemetry::LogFormat;
 
 const PREFIX: &str = "PULSETRAIL_";
@@ -54,18 +56,34 @@ pub(super) fn settings(
         egress_allow: given.list("egress_allow"),
         egress_deny: given.list("egress_deny"),
         prober_concurrency: given.within("prober_concurrency", 1, 100_000),
-        jwt_secret: given.optional("jwt_secret", |text| {
-            (text.len() >= 32)
-                .then(|| text.to_owned())
-                .ok_or_else(|| "must have at least 32 bytes".to_owned())
-        }),
+        jwt_secret: given.optional("jwt_secret", signing_secret),
+        jwt_secret_previous: given.optional("jwt_secret_previous", signing_secret),
+        session_days: given.within("session_days", 1, 365),
+        argon2_memory_kib: given.within("argon2_memory_kib", 8_192, 1_048_576),
+        argon2_iterations: given.within("argon2_iterations", 1, 20),
+        argon2_parallelism: given.within("argon2_parallelism", 1, 16),
+        rates: RateSettings {
+            sign_ins_a_minute: given.at_least_one("sign_ins_per_minute", 100_000),
+            attempts_a_minute: given.at_least_one("attempts_per_minute", 1_000_000),
+            key_requests_a_minute: given.at_least_one("key_requests_per_minute", 10_000_000),
+        },
+        monitors_per_organization: given.within("monitors_per_organization", 1, 10_000_000),
+        ingress: Ingress {
+            trusted_proxies: given.list("trusted_proxies"),
+            public_origin: given.optional("public_origin", |text| {
+                let origin = text.parse::<Origin>().map_err(|fault| fault.to_string())?;
+                Ok(origin.as_str().to_owned())
+            }),
+        },
+        cors_origins: given.list("cors_origins"),
+        request_seconds: given.within("request_seconds", 1, 600),
         access_token_seconds: given.within("access_token_seconds", 60, 86_400),
         registration_open: given.choice("registration", &[("open", true), ("closed", false)]),
         log: given.parsed::<String>("log"),
         log_format: given
             .choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
     };
-    if settings.regions.is_empty() {
+    if given.get("regions").1.split(',').all(|name| name.trim().is_empty()) {
         given.fault("regions", "must name at least one");
     }
     if given.faults.is_empty() { Ok(settings) } else { Err(SettingsError(given.faults)) }
@@ -182,6 +200,10 @@ impl Given {
         }
     }
 
+    fn at_least_one(&mut self, key: &str, high: u32) -> NonZeroU32 {
+        NonZeroU32::new(self.within(key, 1, high)).unwrap_or(NonZeroU32::MIN)
+    }
+
     fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> T {
         let (_, text) = self.get(key);
         let chosen = choices.iter().find(|(name, _)| *name == text);
@@ -201,6 +223,14 @@ impl Given {
             self.fault(key, format!("must be 1 to 100 of a-z, 0-9 and any of {also:?}"));
         }
         text
+    }
+}
+
+fn signing_secret(text: &str) -> Result<String, String> {
+    if text.len() >= 32 {
+        Ok(text.to_owned())
+    } else {
+        Err("must have at least 32 bytes".to_owned())
     }
 }
 

@@ -1,5 +1,6 @@
 //! An event as it stands in the log, and its way back into a domain event.
 
+use pulsetrail_domain::access::{AccountEvent, OrganizationEvent};
 use pulsetrail_domain::catalogue::current_version;
 use pulsetrail_domain::egress::EgressEvent;
 use pulsetrail_domain::health::HealthEvent;
@@ -76,6 +77,22 @@ impl Event {
     /// # Errors
     /// See [`DecodeError`].
     pub fn egress_event(&self) -> Result<EgressEvent, DecodeError> {
+        self.decode()
+    }
+
+    /// The event as one of an account.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn account_event(&self) -> Result<AccountEvent, DecodeError> {
+        self.decode()
+    }
+
+    /// The event as one of who may do what in an organization.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn organization_event(&self) -> Result<OrganizationEvent, DecodeError> {
         self.decode()
     }
 

@@ -1,5 +1,6 @@
 //! The event store: one table in Postgres, one order.
 
+mod access;
 mod append;
 mod checkpoint;
 mod egress;
@@ -19,6 +20,7 @@ use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+pub use access::append_access;
 pub use append::{Append, AppendOutcome, Guard, NewEvent, append_batch};
 pub use checkpoint::{load_checkpoint, save_checkpoint};
 pub use event::{DecodeError, Event};

@@ -13,7 +13,7 @@ use axum::extract::FromRef;
 use axum::routing::get;
 use clickhouse::Client;
 use pulsetrail_domain::{MonitorId, OrganizationId};
-use pulsetrail_infra::http::{AccessTokens, Problem};
+use pulsetrail_infra::http::{Authenticator, Problem};
 use pulsetrail_infra::store::Store;
 
 use crate::live::{self, LiveHub};
@@ -25,24 +25,29 @@ pub(crate) use extract::{NoParameters, Parameters};
 pub struct QueryState {
     store: Store,
     clickhouse: Client,
-    tokens: AccessTokens,
+    authenticator: Authenticator,
     live: LiveHub,
 }
 
 impl QueryState {
     /// Over the cell's store and its projections.
     #[must_use]
-    pub fn new(store: Store, clickhouse: Client, tokens: AccessTokens, live: LiveHub) -> Self {
+    pub fn new(
+        store: Store,
+        clickhouse: Client,
+        authenticator: Authenticator,
+        live: LiveHub,
+    ) -> Self {
         // A month of checks is a partition, and no check is in two.
         let clickhouse =
             clickhouse.with_setting("do_not_merge_across_partitions_select_final", "1");
-        Self { store, clickhouse, tokens, live }
+        Self { store, clickhouse, authenticator, live }
     }
 }
 
-impl FromRef<QueryState> for AccessTokens {
+impl FromRef<QueryState> for Authenticator {
     fn from_ref(state: &QueryState) -> Self {
-        state.tokens.clone()
+        state.authenticator.clone()
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use pulsetrail_domain::{OrganizationId, Timestamp, UserId, timestamp_from_millis};
+use pulsetrail_domain::{OrganizationId, SessionId, Timestamp, UserId, timestamp_from_millis};
 use pulsetrail_harness::{Corner, Feed, eventually, http_client};
 use pulsetrail_infra::clickhouse::client;
-use pulsetrail_infra::http::{AccessTokens, Identity, Role};
+use pulsetrail_infra::http::{AccessTokens, Authenticator, TokenClaims};
 use pulsetrail_infra::relay;
 use pulsetrail_infra::store::Store;
 use pulsetrail_projections::{LiveHub, QueryState, projector, router, views};
@@ -67,7 +67,8 @@ impl Cell {
     pub(crate) async fn another_server(&self) -> String {
         let (store, shutdown) = (self.store.clone(), self.shutdown.clone());
         let hub = LiveHub::start(store.clone(), self.corner.kafka(), shutdown);
-        let state = QueryState::new(store, self.clickhouse.clone(), self.tokens.clone(), hub);
+        let authenticator = Authenticator::new(self.tokens.clone(), store.read.clone());
+        let state = QueryState::new(store, self.clickhouse.clone(), authenticator, hub);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router(state)).await });
@@ -135,14 +136,29 @@ pub(crate) struct Reader<'a> {
 
 impl Cell {
     /// Somebody of an organization of their own.
-    pub(crate) fn reader(&self) -> Reader<'_> {
-        let organization_id = Uuid::new_v4();
-        let identity = Identity {
-            user_id: UserId(Uuid::new_v4()),
+    pub(crate) async fn reader(&self) -> Reader<'_> {
+        let [user, organization_id, session] = [(); 3].map(|()| Uuid::new_v4());
+        sqlx::query(
+            "with person as (insert into users (user_id, email, password_hash)
+                             values ($1, $1::text, '')),
+                  theirs as (insert into organizations (organization_id, name) values ($2, '')),
+                  member as (insert into members (organization_id, user_id, role)
+                             values ($2, $1, 'viewer'))
+             insert into sessions (session_id, user_id, organization_id, refresh_hash, expires_at)
+             values ($3, $1, $2, '', 'infinity')",
+        )
+        .bind(user)
+        .bind(organization_id)
+        .bind(session)
+        .execute(&self.store.read)
+        .await
+        .unwrap();
+        let claims = TokenClaims {
+            user_id: UserId(user),
             organization_id: OrganizationId(organization_id),
-            role: Role::Viewer,
+            session_id: SessionId(session),
         };
-        let (token, _) = self.tokens.issue(&identity).unwrap();
+        let (token, _) = self.tokens.issue(&claims).unwrap();
         Reader { cell: self, organization_id, token }
     }
 }

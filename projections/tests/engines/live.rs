@@ -20,7 +20,7 @@ async fn events(feed: &mut Feed, count: usize) -> Vec<i64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribers_get_the_events_of_their_rooms_and_of_no_other_tenant() {
     let cell = Cell::start().await;
-    let (reader, stranger) = (cell.reader(), cell.reader());
+    let (reader, stranger) = (cell.reader().await, cell.reader().await);
     let mine = reader.monitor(0, "mine", json!({})).await;
     let other = reader.monitor(0, "other", json!({})).await;
     let foreign = stranger.monitor(0, "foreign", json!({})).await;
@@ -59,7 +59,7 @@ async fn subscribers_get_the_events_of_their_rooms_and_of_no_other_tenant() {
 async fn who_comes_back_after_a_restart_gets_what_was_missed_from_the_store_and_then_goes_on_live()
 {
     let first = Cell::start().await;
-    let reader = first.reader();
+    let reader = first.reader().await;
     let monitor = reader.monitor(0, "mine", json!({})).await;
     let noise = reader.monitor(0, "noise", json!({})).await;
     let mut expected = Vec::new();

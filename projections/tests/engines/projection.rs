@@ -37,7 +37,7 @@ async fn forget_the_checkpoint(cell: &Cell) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_history_that_is_written_twice_changes_nothing() {
     let mut cell = Cell::start().await;
-    history(&cell.reader()).await;
+    history(&cell.reader().await).await;
     cell.projected().await;
     let before = (rows(&cell, "checks").await, rows(&cell, "transitions").await);
     assert_eq!((before.0.len(), before.1.len()), (60, 13));
@@ -45,7 +45,7 @@ async fn a_history_that_is_written_twice_changes_nothing() {
     forget_the_checkpoint(&cell).await;
     cell.start_projector();
     // Behind the last event, so that its row shows that everything before was written again.
-    cell.reader().monitor(3_000, "later", json!({})).await;
+    cell.reader().await.monitor(3_000, "later", json!({})).await;
     cell.projected().await;
     assert_eq!(rows(&cell, "checks").await, before.0);
     assert_eq!(rows(&cell, "transitions").await[..13], before.1);
@@ -56,7 +56,7 @@ async fn a_history_that_is_written_twice_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_that_were_lost_are_rebuilt_from_the_log() {
     let mut cell = Cell::start().await;
-    let reader = cell.reader();
+    let reader = cell.reader().await;
     history(&reader).await;
     cell.projected().await;
     let before = (rows(&cell, "checks").await, rows(&cell, "transitions").await);
@@ -73,14 +73,14 @@ async fn tables_that_were_lost_are_rebuilt_from_the_log() {
     for table in ["checks", "transitions", "projected"] {
         cell.clickhouse.query(&format!("truncate table {table}")).execute().await.unwrap();
     }
-    cell.reader().monitor(3_000, "later", json!({})).await;
+    cell.reader().await.monitor(3_000, "later", json!({})).await;
     cell.projected().await;
     assert_eq!(rows(&cell, "checks").await, before.0);
     assert_eq!(rows(&cell, "transitions").await[..13], before.1);
 
     // Dropped while it runs.
     drop_database(&cell).await;
-    cell.reader().monitor(3_001, "latest", json!({})).await;
+    cell.reader().await.monitor(3_001, "latest", json!({})).await;
     cell.projected().await;
     assert_eq!(rows(&cell, "checks").await, before.0);
 }
@@ -93,7 +93,7 @@ async fn drop_database(cell: &Cell) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_of_another_log_are_not_added_to() {
     let mut cell = Cell::start().await;
-    history(&cell.reader()).await;
+    history(&cell.reader().await).await;
     cell.projected().await;
     let before = rows(&cell, "checks").await;
     cell.stop_projector().await;
@@ -115,7 +115,7 @@ async fn tables_of_another_log_are_not_added_to() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_at_fault_holds_up_nothing() {
     let cell = Cell::start().await;
-    let reader = cell.reader();
+    let reader = cell.reader().await;
     let monitor = reader.monitor(0, "shop", json!({})).await;
     monitor.append(1, "health", "CheckCompleted", json!({"nonsense": true})).await;
     monitor.append(2, "monitor", "MonitorDanced", json!({})).await;
@@ -130,7 +130,7 @@ async fn a_projector_that_goes_on_in_the_middle_knows_what_was_known() {
     let mut cell = Cell::start().await;
     let reader_id;
     {
-        let reader = cell.reader();
+        let reader = cell.reader().await;
         reader_id = reader.organization_id;
         let monitor = reader.monitor(0, "late", json!({})).await;
         // Newest of its region and down: an older success says nothing.

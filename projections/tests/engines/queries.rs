@@ -20,7 +20,7 @@ async fn names(reader: &Reader<'_>, query: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_uptime_follows_from_the_log_to_the_second_also_as_it_was_known_before() {
     let cell = Cell::start().await;
-    let reader = cell.reader();
+    let reader = cell.reader().await;
     let monitor = reader.monitor(0, "shop", json!({"team": "web"})).await;
     monitor.check(60, "up").await;
     monitor.check(120, "down").await;
@@ -77,7 +77,7 @@ async fn an_uptime_follows_from_the_log_to_the_second_also_as_it_was_known_befor
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn checks_are_listed_newest_first_page_by_page() {
     let cell = Cell::start().await;
-    let reader = cell.reader();
+    let reader = cell.reader().await;
     let monitor = reader.monitor(0, "shop", json!({})).await;
     for slot in 1..=7 {
         monitor.check(slot * 60, if slot == 4 { "down" } else { "up" }).await;
@@ -113,7 +113,7 @@ async fn checks_are_listed_newest_first_page_by_page() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_of_both_aggregates_come_in_the_order_of_the_log() {
     let cell = Cell::start().await;
-    let reader = cell.reader();
+    let reader = cell.reader().await;
     let monitor = reader.monitor(0, "shop", json!({})).await;
     let other = reader.monitor(0, "other", json!({})).await;
     let mut positions = Vec::new();
@@ -149,7 +149,7 @@ async fn events_of_both_aggregates_come_in_the_order_of_the_log() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn monitors_are_found_by_status_text_and_tag_and_only_ones_own() {
     let cell = Cell::start().await;
-    let (reader, stranger) = (cell.reader(), cell.reader());
+    let (reader, stranger) = (cell.reader().await, cell.reader().await);
     let shop = reader.monitor(0, "shop", json!({"team": "web", "a:b": "c"})).await;
     let paused = reader.monitor(1, "paused-shop", json!({"team": "api"})).await;
     let gone = reader.monitor(2, "gone", json!({})).await;

@@ -1,7 +1,9 @@
 //! The REST command API on real PostgreSQL and Apache Kafka.
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
+mod access;
 mod accounts;
+mod api_keys;
 mod check;
 mod monitors;
 mod reconfigure;
@@ -9,7 +11,7 @@ mod reconfigure;
 use axum::Router;
 use pulsetrail_commands::{CommandState, InstallationRules, router};
 use pulsetrail_harness::Corner;
-use pulsetrail_infra::http::AccessTokens;
+use pulsetrail_infra::http::{AccessTokens, Authenticator};
 use pulsetrail_infra::store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -36,7 +38,8 @@ impl Commands {
             ..InstallationRules::default()
         };
         let tokens = AccessTokens::new(&[7; 32], 900);
-        let state = CommandState::with_rules(store.clone(), kafka, tokens, rules).unwrap();
+        let authenticator = Authenticator::new(tokens, store.read.clone());
+        let state = CommandState::with_rules(store.clone(), kafka, authenticator, rules).unwrap();
         let routes: Router = router(state);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -44,10 +47,15 @@ impl Commands {
         Self { url, store, server }
     }
 
-    /// How many events the log has.
+    /// How many events the log has of monitors.
     async fn events(&self) -> i64 {
-        let count = sqlx::query_scalar("select count(*) from events").fetch_one(&self.store.read);
-        count.await.unwrap()
+        self.events_of("monitor").await.len() as i64
+    }
+
+    /// The names of the events of one kind of aggregate, in order.
+    async fn events_of(&self, aggregate_type: &str) -> Vec<String> {
+        let names = "select event_type from events where aggregate_type = $1 order by position";
+        sqlx::query_scalar(names).bind(aggregate_type).fetch_all(&self.store.read).await.unwrap()
     }
 }
 

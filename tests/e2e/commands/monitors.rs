@@ -38,10 +38,11 @@ async fn a_url_alone_registers_a_monitor() {
     let read = load_monitor_body(&commands.store.read, organization_id, id.parse().unwrap());
     let read = read.await.unwrap().unwrap();
     assert_eq!(serde_json::to_value(read).unwrap(), answer.body);
-    let metadata: Value = sqlx::query_scalar("select metadata from events")
-        .fetch_one(&commands.store.read)
-        .await
-        .unwrap();
+    let metadata: Value =
+        sqlx::query_scalar("select metadata from events where aggregate_type = 'monitor'")
+            .fetch_one(&commands.store.read)
+            .await
+            .unwrap();
     assert_eq!(metadata["organization_id"], user.organization.as_str());
     assert_eq!(metadata["request_id"], "r-1");
     assert!(metadata["actor"].is_string(), "{metadata}");

@@ -1,4 +1,4 @@
-//! `POST /api/v1/auth/login`: an access token for a password.
+//! `POST /api/v1/auth/login`: a session for a password.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -7,21 +7,28 @@ use serde::Deserialize;
 
 use super::super::CommandState;
 use super::super::json_body::JsonBody;
+use super::attempt::Attempt;
 use super::session::{Session, password_problem};
-use crate::accounts::{Email, Password, find_login};
+use crate::accounts::{Email, Password, begin_session, find_login};
 
 /// The body of a login.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LoginBody {
+    /// The address of the account.
     email: String,
+    /// Its password.
     password: String,
+    /// Whether the tokens come in cookies, for a browser, and not in the body.
+    #[serde(default)]
+    cookies: bool,
 }
 
 /// Signs a person in. 200 with a token; else 401, after the same work whether the account exists or
 /// not, so that nobody learns who has one.
 pub(crate) async fn login(
     State(state): State<CommandState>,
+    _: Attempt,
     JsonBody(body): JsonBody<LoginBody>,
 ) -> Result<Session, Problem> {
     // No account can have such an address or such a password: nothing is learnt from a quick no.
@@ -30,18 +37,25 @@ pub(crate) async fn login(
     else {
         return Err(invalid_credentials());
     };
+    // Also where there is no such account: a limit must not tell.
+    state.sign_ins.count(&email.as_str().to_owned())?;
     let (hash, account) = find_login(&state.store.read, &email)
         .await?
         .map(|login| (login.password_hash, login.account))
         .unzip();
     let good = state.passwords.verify(password, hash).await.map_err(password_problem)?;
     match account {
-        Some(account) if good => Session::begin(&state.tokens, account),
+        Some(account) if good => {
+            let (user_id, organization_id) = (account.user_id, account.organization_id);
+            let days = state.rules.session_days;
+            let open = begin_session(&state.store.write, user_id, organization_id, days).await?;
+            Session::new(&state, account, open, body.cookies)
+        }
         _ => Err(invalid_credentials()),
     }
 }
 
-fn invalid_credentials() -> Problem {
+pub(crate) fn invalid_credentials() -> Problem {
     let detail = "The e-mail address or the password is wrong.";
     Problem::new(StatusCode::UNAUTHORIZED, "invalid_credentials", detail)
 }

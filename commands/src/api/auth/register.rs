@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 use super::super::CommandState;
 use super::super::json_body::JsonBody;
+use super::super::request::RequestContext;
+use super::attempt::Attempt;
 use super::session::{Session, password_problem};
 use crate::accounts::{
     AccountFailure, Email, NewAccount, Password, insert_account, nobody_is_registered,
@@ -23,12 +25,17 @@ pub(crate) struct RegisterBody {
     email: String,
     password: String,
     name: Option<String>,
+    /// Whether the tokens come in cookies, for a browser, and not in the body.
+    #[serde(default)]
+    cookies: bool,
 }
 
 /// Registers a person. 201 with a token, 409 where the address has an account, 403 where the
 /// installation takes no more people.
 pub(crate) async fn register(
     State(state): State<CommandState>,
+    _: Attempt,
+    context: RequestContext,
     JsonBody(body): JsonBody<RegisterBody>,
 ) -> Result<Response, Problem> {
     let open = state.rules.registration_open;
@@ -36,19 +43,22 @@ pub(crate) async fn register(
     if !open && !nobody_is_registered(&state.store.read).await? {
         return Err(AccountFailure::RegistrationClosed.into());
     }
+    let in_cookies = body.cookies;
     let (email, password, name) = body.validate()?;
     let password_hash = state.passwords.hash(password).await.map_err(password_problem)?;
-    let owner = name.as_deref().unwrap_or_else(|| email.local_part());
     let new = NewAccount {
         user_id: UserId(Uuid::now_v7()),
         organization_id: OrganizationId(Uuid::now_v7()),
-        organization_name: format!("{owner}'s organization"),
         email,
         name,
         password_hash,
     };
-    let account = insert_account(&state.store.write, new, open).await?;
-    Ok((StatusCode::CREATED, Session::begin(&state.tokens, account)?).into_response())
+    let mut metadata = context.anonymous();
+    metadata.insert("actor".to_owned(), new.user_id.to_string());
+    metadata.insert("organization_id".to_owned(), new.organization_id.to_string());
+    let days = state.rules.session_days;
+    let (account, session) = insert_account(&state.store.write, new, open, days, &metadata).await?;
+    Ok((StatusCode::CREATED, Session::new(&state, account, session, in_cookies)?).into_response())
 }
 
 impl RegisterBody {
@@ -94,6 +104,13 @@ impl From<AccountFailure> for Problem {
                 "registration_closed",
                 "This installation takes no more people.",
             ),
+            AccountFailure::NoSuchMember => Self::not_found(),
+            AccountFailure::LastOwner => Self::new(
+                StatusCode::CONFLICT,
+                "last_owner",
+                "The organization would have no owner: make somebody else one first.",
+            ),
+            AccountFailure::Log(error) => error.into(),
             AccountFailure::Database(error) => error.into(),
         }
     }
@@ -105,7 +122,12 @@ mod tests {
 
     fn body(email: &str, password: &str, name: Option<&str>) -> RegisterBody {
         let name = name.map(str::to_owned);
-        RegisterBody { email: email.to_owned(), password: password.to_owned(), name }
+        RegisterBody {
+            email: email.to_owned(),
+            password: password.to_owned(),
+            name,
+            cookies: false,
+        }
     }
 
     #[test]

@@ -10,12 +10,14 @@ use pulsetrail_domain::monitor::{Monitor, MonitorConfig, MonitorError};
 use pulsetrail_domain::{
     CheckId, MonitorId, OrganizationId, Region, Timestamp, timestamp_from_millis,
 };
-use pulsetrail_infra::http::Problem;
+use pulsetrail_infra::http::{IdempotencyKey, Problem};
 use pulsetrail_infra::kafka::message_headers;
 use pulsetrail_infra::messages::{JOB_TYPE, Job};
+use rdkafka::message::Header;
 use rdkafka::producer::FutureRecord;
 use rdkafka::util::Timeout;
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::super::CommandState;
@@ -37,11 +39,17 @@ pub(crate) struct CheckAsked {
 pub(crate) async fn check(
     State(state): State<CommandState>,
     addressed: Addressed,
+    key: IdempotencyKey,
 ) -> Result<(StatusCode, Json<CheckAsked>), Problem> {
     let monitor = addressed.load(&state).await?;
     addressed.expected_version(&monitor)?;
     let (config, region) = can_be_checked(&monitor)?;
-    let check_id = CheckId(Uuid::now_v7());
+    // With a key, the same check: its result is recorded once, however often it is asked for.
+    let route = format!("POST /api/v1/monitors/{}/check", addressed.monitor_id());
+    key.claim(&state.store.write, addressed.identity().organization_id, &route, &Value::Null)
+        .await?;
+    let with_key = key.id(addressed.identity().organization_id, &route);
+    let check_id = CheckId(with_key.unwrap_or_else(Uuid::now_v7));
     let now = timestamp_from_millis(Utc::now().timestamp_millis());
     let organization_id = addressed.identity().organization_id;
     let job = job(
@@ -51,7 +59,7 @@ pub(crate) async fn check(
         check_id,
         now,
     );
-    send(&state, &job).await?;
+    send(&state, &job, addressed.context().traceparent()).await?;
     Ok((StatusCode::ACCEPTED, Json(CheckAsked { check_id })))
 }
 
@@ -90,11 +98,14 @@ fn job(
     }
 }
 
-async fn send(state: &CommandState, job: &Job) -> Result<(), Problem> {
+async fn send(state: &CommandState, job: &Job, traceparent: Option<&str>) -> Result<(), Problem> {
     let payload = serde_json::to_vec(job).map_err(Problem::internal)?;
     let (topic, key) = (state.kafka.topics.jobs(&job.region), job.monitor_id.to_string());
     let id = job.check_id.to_string();
-    let headers = message_headers(JOB_TYPE, &id, job.scheduled_at, job.organization_id);
+    let mut headers = message_headers(JOB_TYPE, &id, job.scheduled_at, job.organization_id);
+    if traceparent.is_some() {
+        headers = headers.insert(Header { key: "traceparent", value: traceparent });
+    }
     let record = FutureRecord::to(&topic).key(&key).payload(&payload).headers(headers);
     let sent = state.producer.send(record, Timeout::After(KAFKA_WAIT));
     match tokio::time::timeout(KAFKA_WAIT, sent).await {

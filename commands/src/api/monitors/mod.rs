@@ -3,9 +3,9 @@
 mod archive;
 mod body;
 mod check;
+mod counts;
 mod egress;
 mod fields;
-mod idempotency;
 mod merge_patch;
 mod pause;
 mod reconfigure;
@@ -15,6 +15,7 @@ mod rules;
 
 pub(crate) use archive::archive;
 pub(crate) use check::check;
+pub(crate) use counts::MonitorCounts;
 pub(crate) use pause::{pause, resume};
 pub(crate) use reconfigure::reconfigure;
 pub(crate) use register::register;

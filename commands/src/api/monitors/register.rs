@@ -3,74 +3,108 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use pulsetrail_domain::monitor::{
-    Monitor, MonitorCommand, MonitorConfig, MonitorError, MonitorEvent, MonitorRequest,
-};
+use pulsetrail_domain::monitor::{Monitor, MonitorCommand, MonitorError, MonitorRequest};
 use pulsetrail_domain::{MonitorId, OrganizationId};
-use pulsetrail_infra::http::Problem;
-use pulsetrail_infra::store::{MonitorFailure, StoreError, read_aggregate};
+use pulsetrail_infra::http::{IdempotencyKey, Problem, body_hash};
+use pulsetrail_infra::store::{MonitorFailure, read_aggregate};
+use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::super::CommandState;
 use super::super::json_body::JsonBody;
-use super::super::request::{RequestId, Writer};
-use super::idempotency::IdempotencyKey;
+use super::super::request::{RequestContext, Writer};
 use super::response::respond;
 use super::{body, rules};
+use crate::accounts::Metadata;
+
+/// Registration's route. Its short form is the same operation.
+const ROUTE: &str = "POST /api/v1/monitors";
+/// Where an event's metadata keeps the hash of the body that it was made from.
+const BODY_HASH: &str = "body_hash";
 
 /// Registers a monitor: 201 with it. Sent again with the same `Idempotency-Key` it meets itself, and
 /// is 422 where the body says something else than the first time.
 pub(crate) async fn register(
     State(state): State<CommandState>,
     Writer(identity): Writer,
-    request_id: RequestId,
+    context: RequestContext,
     key: IdempotencyKey,
     JsonBody(body): JsonBody<Value>,
 ) -> Result<Response, Problem> {
-    let parsed = body::read(body)?;
-    rules::judge(&state.rules, &parsed, None)?;
     let organization_id = identity.organization_id;
-    let with_key = key.monitor_id(organization_id);
-    let monitor_id = with_key.unwrap_or_else(|| MonitorId(Uuid::now_v7()));
-    let config = Box::new(parsed.config);
-    let command = MonitorCommand::Register { monitor_id, organization_id, config: config.clone() };
-    let request = MonitorRequest { expected_version: None, command };
-    let metadata = request_id.metadata(&identity);
-    let done = state.monitors.execute(organization_id, monitor_id, request, metadata).await;
-    let monitor = match done {
-        Err(MonitorFailure::Refused(MonitorError::AlreadyRegistered)) if with_key.is_some() => {
-            registered_before(&state, organization_id, monitor_id, &config).await?
-        }
-        done => done?,
-    };
+    let with_key = key.id(organization_id, ROUTE).map(MonitorId);
+    let registration =
+        Registration { organization_id, with_key, metadata: context.metadata(&identity) };
+    let (monitor_id, monitor) = registration.carry_out(&state, body).await?;
     respond(&state, StatusCode::CREATED, monitor_id, monitor).await
 }
 
-/// The monitor that the key led to the first time, if `config` is what was asked for then. What has
+/// The registration of one monitor.
+pub(super) struct Registration {
+    /// Whom it is for.
+    pub(super) organization_id: OrganizationId,
+    /// The id that a key leads to.
+    pub(super) with_key: Option<MonitorId>,
+    /// Who asked, and in which request.
+    pub(super) metadata: Metadata,
+}
+
+impl Registration {
+    /// Registers what `body` says, or finds what was registered with the same key.
+    pub(super) async fn carry_out(
+        self,
+        state: &CommandState,
+        body: Value,
+    ) -> Result<(MonitorId, Monitor), Problem> {
+        let Self { organization_id, with_key, mut metadata } = self;
+        let hash = hex(&body_hash(&body));
+        let parsed = body::read(body)?;
+        rules::judge(&state.rules, &parsed, None)?;
+        let monitor_id = with_key.unwrap_or_else(|| MonitorId(Uuid::now_v7()));
+        let config = Box::new(parsed.config);
+        let command = MonitorCommand::Register { monitor_id, organization_id, config };
+        let request = MonitorRequest { expected_version: None, command };
+        if with_key.is_some() {
+            // In the event itself: what was committed is known by it, whoever crashed afterwards.
+            metadata.insert(BODY_HASH.to_owned(), hash.clone());
+        }
+        state.check_limit(organization_id).await?;
+        let done = state.monitors.execute(organization_id, monitor_id, request, metadata).await;
+        let monitor = match done {
+            Err(MonitorFailure::Refused(MonitorError::AlreadyRegistered)) if with_key.is_some() => {
+                registered_before(state, organization_id, monitor_id, &hash).await?
+            }
+            done => done?,
+        };
+        Ok((monitor_id, monitor))
+    }
+}
+
+/// The monitor that the key led to the first time, if the body is the one of that time. What has
 /// become of it since does not matter, unless it was archived.
 async fn registered_before(
     state: &CommandState,
     organization_id: OrganizationId,
     monitor_id: MonitorId,
-    config: &MonitorConfig,
+    hash: &str,
 ) -> Result<Monitor, Problem> {
+    /// What counts here of an event's metadata.
+    #[derive(Deserialize)]
+    struct Kept {
+        body_hash: Option<String>,
+    }
     let id = monitor_id.to_string();
     let first = read_aggregate(&state.store.read, Monitor::AGGREGATE, &id, 0, 1).await?;
     let first = first.first().ok_or_else(Problem::not_found)?;
-    let event = first
-        .event
-        .monitor_event()
-        .map_err(|source| StoreError::Unreadable { position: first.event.position.0, source })?;
-    match event {
-        MonitorEvent::MonitorRegistered { config: before, .. } if *before == *config => {}
-        _ => return Err(key_reused()),
+    let kept: Kept = serde_json::from_str(first.metadata.get()).map_err(Problem::internal)?;
+    if kept.body_hash.as_deref() != Some(hash) {
+        return Err(IdempotencyKey::reused());
     }
     let monitor = state.monitors.load(organization_id, monitor_id).await?;
     if monitor.archived { Err(MonitorError::Archived.into()) } else { Ok(monitor) }
 }
 
-fn key_reused() -> Problem {
-    let detail = "The Idempotency-Key was used before, with another body.";
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

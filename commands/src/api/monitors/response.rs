@@ -9,7 +9,7 @@ use pulsetrail_infra::http::{Identity, Problem, monitor_body_after_command};
 
 use super::super::CommandState;
 use super::super::precondition::Precondition;
-use super::super::request::{MonitorPath, RequestId, Writer};
+use super::super::request::{MonitorPath, RequestContext, Writer};
 
 /// What every command to a monitor that exists comes with.
 #[derive(axum::extract::FromRequestParts)]
@@ -18,13 +18,18 @@ pub(crate) struct Addressed {
     writer: Writer,
     monitor: MonitorPath,
     precondition: Precondition,
-    request_id: RequestId,
+    context: RequestContext,
 }
 
 impl Addressed {
     /// Who asks.
     pub(super) fn identity(&self) -> &Identity {
         &self.writer.0
+    }
+
+    /// In which request.
+    pub(super) fn context(&self) -> &RequestContext {
+        &self.context
     }
 
     /// Which monitor they name.
@@ -63,7 +68,7 @@ impl Addressed {
         request: MonitorRequest,
     ) -> Result<Monitor, Problem> {
         let identity = self.identity();
-        let metadata = self.request_id.metadata(identity);
+        let metadata = self.context.metadata(identity);
         let organization_id = identity.organization_id;
         Ok(state.monitors.execute(organization_id, self.monitor_id(), request, metadata).await?)
     }

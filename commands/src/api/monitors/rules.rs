@@ -69,6 +69,7 @@ mod tests {
             regions: vec!["default".parse().unwrap(), "eu".parse().unwrap()],
             egress: EgressPolicy { allow, own: vec!["127.0.0.1:8080".parse().unwrap()] },
             registration_open: true,
+            ..InstallationRules::default()
         }
     }
 

@@ -1,0 +1,111 @@
+//! `/api/v1/api-keys`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use chrono::Utc;
+use pulsetrail_domain::monitor::Violation;
+use pulsetrail_domain::{ApiKeyId, Role, Timestamp};
+use pulsetrail_infra::http::{Page, Pagination, Parameters, Problem};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::super::CommandState;
+use super::super::json_body::JsonBody;
+use super::super::request::{IdPath, Manager, RequestContext};
+use super::{ROLES, good_name, page, role};
+use crate::accounts::{self, ApiKey, NewApiKey};
+
+/// The body that makes a key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApiKeyBody {
+    /// What people call it: 1 to 200 characters.
+    name: String,
+    /// What it may do.
+    role: String,
+    /// When it ends; left out, never.
+    expires_at: Option<Timestamp>,
+}
+
+/// A key and its secret, which is told this once.
+#[derive(Serialize)]
+pub(crate) struct CreatedApiKey {
+    #[serde(flatten)]
+    key: ApiKey,
+    /// What a program shows as `Authorization: Bearer`. It is not told again.
+    secret: String,
+}
+
+/// Makes an API key: 201 with its secret. For people who are owners; a key makes none.
+pub(crate) async fn create_api_key(
+    State(state): State<CommandState>,
+    Manager(identity): Manager,
+    context: RequestContext,
+    JsonBody(body): JsonBody<ApiKeyBody>,
+) -> Result<(StatusCode, HeaderMap, Json<CreatedApiKey>), Problem> {
+    // A key that could make keys would outlive its own end.
+    identity.session_id()?;
+    let (name, role, expires_at) = body.validate()?;
+    let new = NewApiKey {
+        id: ApiKeyId(Uuid::now_v7()),
+        organization_id: identity.organization_id,
+        created_by: identity.user_id,
+        name,
+        role,
+        expires_at,
+    };
+    let metadata = context.metadata(&identity);
+    let (key, secret) = accounts::create_api_key(&state.store.write, new, &metadata).await?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok((StatusCode::CREATED, headers, Json(CreatedApiKey { key, secret })))
+}
+
+impl ApiKeyBody {
+    fn validate(self) -> Result<(String, Role, Option<Timestamp>), Problem> {
+        let (name, role) = (good_name(&self.name), role(&self.role));
+        let ends_later = self.expires_at.is_none_or(|end| end > Utc::now());
+        if let (Some(name), Some(role), true) = (&name, role, ends_later) {
+            return Ok((name.clone(), role, self.expires_at));
+        }
+        let mut violations = Vec::new();
+        if name.is_none() {
+            let detail = "must have 1 to 200 characters and no control characters";
+            violations.push(Violation::new("/name", detail));
+        }
+        if role.is_none() {
+            violations.push(Violation::new("/role", ROLES));
+        }
+        if !ends_later {
+            violations.push(Violation::new("/expires_at", "must be in the future"));
+        }
+        Err(Problem::invalid(violations))
+    }
+}
+
+/// Lists the keys that are not revoked, without their secrets. For owners.
+pub(crate) async fn list_api_keys(
+    State(state): State<CommandState>,
+    Manager(identity): Manager,
+    Parameters(pagination): Parameters<Pagination>,
+) -> Result<Json<Page<ApiKey>>, Problem> {
+    let (limit, after) = page(&pagination)?;
+    let organization_id = identity.organization_id;
+    let keys = accounts::list_api_keys(&state.store.read, organization_id, after, limit as i64 + 1)
+        .await?;
+    Ok(Json(Page::new(keys, limit, |key: &ApiKey| key.id.to_string())))
+}
+
+/// Revokes a key: 204. The next request with it is refused. For owners.
+pub(crate) async fn revoke_api_key(
+    State(state): State<CommandState>,
+    Manager(identity): Manager,
+    IdPath(id): IdPath,
+    context: RequestContext,
+) -> Result<StatusCode, Problem> {
+    let (organization_id, metadata) = (identity.organization_id, context.metadata(&identity));
+    let revoked =
+        accounts::revoke_api_key(&state.store.write, organization_id, ApiKeyId(id), &metadata);
+    if revoked.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found()) }
+}

@@ -1,0 +1,118 @@
+//! `/api/v1/invitations`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use pulsetrail_domain::InvitationId;
+use pulsetrail_domain::monitor::Violation;
+use pulsetrail_infra::http::{IdempotencyKey, Identity, Page, Pagination, Parameters, Problem};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::super::CommandState;
+use super::super::json_body::JsonBody;
+use super::super::request::{IdPath, Manager, RequestContext};
+use super::{ROLES, page, role};
+use crate::accounts::{self, Email, Invitation, Membership};
+
+/// The body of an invitation.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InvitationBody {
+    /// Who may accept it: the address of their account.
+    email: String,
+    /// What they may do then.
+    role: String,
+}
+
+/// An invitation and its token, which is told this once.
+#[derive(Serialize)]
+pub(crate) struct CreatedInvitation {
+    #[serde(flatten)]
+    invitation: Invitation,
+    /// What the invited person accepts it with. It is not told again.
+    token: String,
+}
+
+/// The body that accepts an invitation.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AcceptBody {
+    /// The token of the invitation.
+    token: String,
+}
+
+/// Invites somebody: 201 with the token to give to them, good for 7 days. For owners.
+pub(crate) async fn create_invitation(
+    State(state): State<CommandState>,
+    Manager(identity): Manager,
+    context: RequestContext,
+    JsonBody(body): JsonBody<InvitationBody>,
+) -> Result<(StatusCode, HeaderMap, Json<CreatedInvitation>), Problem> {
+    let (email, role) = match (Email::try_from(body.email.as_str()), role(&body.role)) {
+        (Ok(email), Some(role)) => (email, role),
+        (email, role) => {
+            let email = email.err().map(|error| Violation::new("/email", error.to_string()));
+            let role = role.is_none().then(|| Violation::new("/role", ROLES));
+            return Err(Problem::invalid(email.into_iter().chain(role).collect()));
+        }
+    };
+    let whose = (identity.organization_id, identity.user_id);
+    let metadata = context.metadata(&identity);
+    let (invitation, token) =
+        accounts::invite(&state.store.write, whose, &email, role, &metadata).await?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok((StatusCode::CREATED, headers, Json(CreatedInvitation { invitation, token })))
+}
+
+/// Lists the invitations that are still open, without their tokens. For owners.
+pub(crate) async fn list_invitations(
+    State(state): State<CommandState>,
+    Manager(identity): Manager,
+    Parameters(pagination): Parameters<Pagination>,
+) -> Result<Json<Page<Invitation>>, Problem> {
+    let (limit, after) = page(&pagination)?;
+    let invitations = accounts::list_invitations(
+        &state.store.read,
+        identity.organization_id,
+        after,
+        limit as i64 + 1,
+    );
+    let key = |invitation: &Invitation| invitation.id.to_string();
+    Ok(Json(Page::new(invitations.await?, limit, key)))
+}
+
+/// Withdraws an invitation: 204. For owners.
+pub(crate) async fn withdraw_invitation(
+    State(state): State<CommandState>,
+    Manager(identity): Manager,
+    IdPath(id): IdPath,
+    context: RequestContext,
+) -> Result<StatusCode, Problem> {
+    let (organization_id, metadata) = (identity.organization_id, context.metadata(&identity));
+    let id = InvitationId(id);
+    let withdrawn =
+        accounts::withdraw_invitation(&state.store.write, organization_id, id, &metadata);
+    if withdrawn.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found()) }
+}
+
+/// Joins the organization that invites the caller: 200 with it. 404 where the token is not good, or
+/// is somebody else's. `POST /api/v1/organizations/{id}/switch` leads there.
+pub(crate) async fn accept_invitation(
+    State(state): State<CommandState>,
+    identity: Identity,
+    context: RequestContext,
+    key: IdempotencyKey,
+    JsonBody(body): JsonBody<AcceptBody>,
+) -> Result<Json<Membership>, Problem> {
+    identity.session_id()?;
+    let (organization_id, body) = (identity.organization_id, body.token);
+    let claimed = json!({ "token": body });
+    let route = "POST /api/v1/invitations/accept";
+    key.claim(&state.store.write, organization_id, route, &claimed).await?;
+    let metadata = context.metadata(&identity);
+    let joined =
+        accounts::accept_invitation(&state.store.write, identity.user_id, &body, metadata).await?;
+    joined.map(Json).ok_or_else(Problem::not_found)
+}

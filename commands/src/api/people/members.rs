@@ -1,0 +1,68 @@
+//! `/api/v1/members`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use pulsetrail_domain::UserId;
+use pulsetrail_domain::monitor::Violation;
+use pulsetrail_infra::http::{Identity, Page, Pagination, Parameters, Problem};
+use serde::Deserialize;
+
+use super::super::CommandState;
+use super::super::json_body::JsonBody;
+use super::super::request::{IdPath, Manager, RequestContext};
+use super::{ROLES, page, role};
+use crate::accounts::{self, Member};
+
+/// The body that changes a member.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MemberBody {
+    /// What they may do from now on.
+    role: String,
+}
+
+/// Lists the members of the organization.
+pub(crate) async fn list_members(
+    State(state): State<CommandState>,
+    identity: Identity,
+    Parameters(pagination): Parameters<Pagination>,
+) -> Result<Json<Page<Member>>, Problem> {
+    let (limit, after) = page(&pagination)?;
+    let organization_id = identity.organization_id;
+    let members =
+        accounts::list_members(&state.store.read, organization_id, after, limit as i64 + 1).await?;
+    Ok(Json(Page::new(members, limit, |member: &Member| member.user_id.to_string())))
+}
+
+/// Gives a member another role: 200. It counts from their next request on. For owners.
+pub(crate) async fn change_member(
+    State(state): State<CommandState>,
+    Manager(identity): Manager,
+    IdPath(id): IdPath,
+    context: RequestContext,
+    JsonBody(body): JsonBody<MemberBody>,
+) -> Result<Json<Member>, Problem> {
+    let role =
+        role(&body.role).ok_or_else(|| Problem::invalid(vec![Violation::new("/role", ROLES)]))?;
+    let (organization_id, metadata) = (identity.organization_id, context.metadata(&identity));
+    let changed =
+        accounts::change_role(&state.store.write, organization_id, UserId(id), role, &metadata);
+    Ok(Json(changed.await?))
+}
+
+/// Takes a member out of the organization: 204. Their sessions and keys here end at once. For owners,
+/// and for oneself.
+pub(crate) async fn remove_member(
+    State(state): State<CommandState>,
+    identity: Identity,
+    IdPath(id): IdPath,
+    context: RequestContext,
+) -> Result<StatusCode, Problem> {
+    if UserId(id) != identity.user_id || identity.session_id().is_err() {
+        identity.may_manage()?;
+    }
+    let (organization_id, metadata) = (identity.organization_id, context.metadata(&identity));
+    accounts::remove_member(&state.store.write, organization_id, UserId(id), &metadata).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,41 @@
+//! `/api/v1/organizations`: those that a person belongs to.
+
+use axum::Json;
+use axum::extract::State;
+use pulsetrail_domain::OrganizationId;
+use pulsetrail_infra::http::{Identity, Page, Problem};
+
+use super::super::CommandState;
+use super::super::auth::Session;
+use super::super::request::IdPath;
+use crate::accounts::{Membership, begin_session, list_memberships, load_account};
+
+/// Lists the organizations that the caller belongs to.
+pub(crate) async fn list_organizations(
+    State(state): State<CommandState>,
+    identity: Identity,
+) -> Result<Json<Page<Membership>>, Problem> {
+    identity.session_id()?;
+    let items = list_memberships(&state.store.read, identity.user_id).await?;
+    Ok(Json(Page { items, next_cursor: None }))
+}
+
+/// Begins a session in another organization of the caller's: 200 with its tokens. The session that
+/// asked goes on.
+pub(crate) async fn switch_organization(
+    State(state): State<CommandState>,
+    identity: Identity,
+    IdPath(id): IdPath,
+    parts: axum::http::request::Parts,
+) -> Result<Session, Problem> {
+    identity.session_id()?;
+    let organization_id = OrganizationId(id);
+    let account = load_account(&state.store.read, identity.user_id, organization_id)
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    let days = state.rules.session_days;
+    let open = begin_session(&state.store.write, identity.user_id, organization_id, days).await?;
+    // Who came with a cookie gets the next one.
+    let in_cookies = !parts.headers.contains_key(axum::http::header::AUTHORIZATION);
+    Session::new(&state, account, open, in_cookies)
+}
