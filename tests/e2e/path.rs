@@ -196,3 +196,47 @@ async fn a_subscriber_that_comes_back_misses_nothing_and_gets_nothing_twice() {
     assert_eq!(positions, stored[..positions.len()]);
     app.stop().await;
 }
+
+/// Reads Server-Sent Events until `count` of the log's have come, and returns their ids.
+async fn listen(user: &User, last_seen: Option<i64>, count: usize) -> Vec<i64> {
+    let mut request = user.request(reqwest::Method::GET, "/api/v1/live/sse");
+    if let Some(last_seen) = last_seen {
+        request = request.header("last-event-id", last_seen);
+    }
+    let mut response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut text = String::new();
+    loop {
+        let ids: Vec<i64> = text
+            .split_inclusive("\n\n")
+            .filter(|block| block.ends_with("\n\n"))
+            .filter_map(|block| block.lines().find_map(|line| line.strip_prefix("id: ")))
+            .map(|id| id.parse().unwrap())
+            .collect();
+        if ids.len() >= count {
+            return ids;
+        }
+        let chunk = response.chunk().await.unwrap().expect("the stream goes on");
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_of_server_sent_events_misses_nothing_when_it_comes_back() {
+    let corner = corner().await;
+    let app = corner.start().await;
+    let user = User::sign_up(&app.url).await;
+    let target = Target::start().await;
+    let monitor = user.watch(&target.url()).await;
+    let mut ids = listen(&user, Some(0), 2).await;
+    ids.extend(listen(&user, ids.last().copied(), 2).await);
+    let stored: Vec<i64> =
+        user.events(&monitor).await.iter().map(|e| e["position"].as_i64().unwrap()).collect();
+    assert_eq!(ids, stored[..ids.len()]);
+    // A stranger hears nothing of it, and a monitor that is not theirs is not there for them.
+    let stranger = User::sign_up(&app.url).await;
+    let refused = stranger.get(&format!("/api/v1/live/sse?monitors={monitor}")).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
+    app.stop().await;
+}

@@ -64,7 +64,7 @@ where
             read = next(&mut page) => {
                 page = None;
                 let (events, replayed) = session.take_page(&read);
-                let events = events.into_iter().map(Message::Text);
+                let events = events.iter().map(|event| Message::Text(event.message.clone()));
                 events.chain(replayed.map(Message::from)).collect()
             }
             event = session.queue.recv(), if !session.is_replaying() => match event {
@@ -72,7 +72,8 @@ where
                     let mut messages = Vec::new();
                     let mut next = Some(event);
                     while let Some(event) = next {
-                        messages.extend(session.take_event(&event).map(Message::Text));
+                        let taken = session.take_event(&event);
+                        messages.extend(taken.map(|event| Message::Text(event.message.clone())));
                         next = (messages.len() < BURST)
                             .then(|| session.queue.try_recv().ok())
                             .flatten();

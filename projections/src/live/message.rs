@@ -86,11 +86,16 @@ impl From<Refusal> for ServerMessage {
     }
 }
 
+impl ServerMessage {
+    pub(super) fn to_text(&self) -> String {
+        // It holds nothing that JSON cannot hold.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
 impl From<ServerMessage> for Message {
     fn from(message: ServerMessage) -> Self {
-        // It holds nothing that JSON cannot hold.
-        let text = serde_json::to_string(&message).unwrap_or_default();
-        Self::Text(Utf8Bytes::from(text))
+        Self::Text(Utf8Bytes::from(message.to_text()))
     }
 }
 

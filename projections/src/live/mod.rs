@@ -1,4 +1,4 @@
-//! The live feed: `GET /api/v1/live`, a WebSocket.
+//! The live feed: `GET /api/v1/live`, a WebSocket, and `GET /api/v1/live/sse` for those who only listen.
 //!
 //! One hub of a process follows the log and hands each event, serialized once, to the queues of the
 //! connections that are in its room ([`switchboard`]). A queue is bounded, and the hub never waits for
@@ -12,6 +12,7 @@ mod message;
 mod replay;
 mod rooms;
 mod session;
+mod sse;
 mod switchboard;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,8 @@ use pulsetrail_infra::store::{Event, Store, head};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub(crate) use self::sse::listen;
 
 use self::event::LiveEvent;
 use self::memory::Bounds;

@@ -5,7 +5,8 @@
 //! which holds every event of its rooms behind `replay.through`. So there is neither a gap nor a
 //! repetition at the seam, and positions only grow, but where a client asks for an earlier one.
 
-use axum::extract::ws::Utf8Bytes;
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pulsetrail_domain::{MonitorId, OrganizationId, Position};
@@ -43,18 +44,31 @@ impl Session {
     /// What to answer to a message of the client.
     pub(super) async fn handle(&mut self, text: &str) -> Vec<ServerMessage> {
         let answer = match ClientMessage::parse(text) {
-            Ok(ClientMessage::Subscribe { monitors, after }) => match self.select(monitors).await {
-                Ok(selected) => self.subscribe(selected, after),
-                Err(refusal) => Err(refusal),
-            },
-            Ok(ClientMessage::Unsubscribe { monitors }) => {
-                self.unsubscribe(monitors);
-                Ok(Vec::new())
-            }
-            Ok(ClientMessage::Ping {}) => Ok(vec![ServerMessage::Pong]),
+            Ok(message) => self.answer(message).await,
             Err(refusal) => Err(refusal),
         };
         answer.unwrap_or_else(|refusal| vec![refusal.into()])
+    }
+
+    /// Does what the client asks.
+    ///
+    /// # Errors
+    /// Why it is not done.
+    pub(super) async fn answer(
+        &mut self,
+        message: ClientMessage,
+    ) -> Result<Vec<ServerMessage>, Refusal> {
+        match message {
+            ClientMessage::Subscribe { monitors, after } => {
+                let selected = self.select(monitors).await?;
+                self.subscribe(selected, after)
+            }
+            ClientMessage::Unsubscribe { monitors } => {
+                self.unsubscribe(monitors);
+                Ok(Vec::new())
+            }
+            ClientMessage::Ping {} => Ok(vec![ServerMessage::Pong]),
+        }
     }
 
     /// The monitors that were named, if they are all the organization's.
@@ -154,14 +168,16 @@ impl Session {
         Some(replay.next_page(self.hub.clone(), self.organization_id).boxed())
     }
 
-    /// Takes a page of the replay: the messages to send, and what to say after them.
-    pub(super) fn take_page(&mut self, page: &Page) -> (Vec<Utf8Bytes>, Option<ServerMessage>) {
-        let events = page.events.iter().filter(|event| self.rooms.want(event));
-        let messages = events.map(|event| event.message.clone()).collect();
-        let Some(replay) = &mut self.replay else { return (messages, None) };
+    /// Takes a page of the replay: the events to send, and what to say after them.
+    pub(super) fn take_page(
+        &mut self,
+        page: &Page,
+    ) -> (Vec<Arc<LiveEvent>>, Option<ServerMessage>) {
+        let events = page.events.iter().filter(|event| self.rooms.want(event)).cloned().collect();
+        let Some(replay) = &mut self.replay else { return (events, None) };
         replay.at = page.reached.max(replay.at);
         if replay.at < replay.through {
-            return (messages, None);
+            return (events, None);
         }
         let through = replay.through;
         self.sent = through;
@@ -171,14 +187,14 @@ impl Session {
             self.start_anew();
         }
         let replayed = self.replay.is_none().then_some(ServerMessage::Replayed { through });
-        (messages, replayed)
+        (events, replayed)
     }
 
-    /// Takes an event out of the queue: the message to send, if it is wanted.
-    pub(super) fn take_event(&mut self, event: &LiveEvent) -> Option<Utf8Bytes> {
+    /// Takes an event out of the queue, and gives it back if it is wanted.
+    pub(super) fn take_event(&mut self, event: &Arc<LiveEvent>) -> Option<Arc<LiveEvent>> {
         let wanted = self.rooms.want(event);
         self.sent = event.position.max(self.sent);
-        wanted.then(|| event.message.clone())
+        wanted.then(|| Arc::clone(event))
     }
 
     /// The queue has ended, for the client was too slow.

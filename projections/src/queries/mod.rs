@@ -67,6 +67,7 @@ pub fn router(state: QueryState) -> Router {
         .route("/api/v1/monitors/{id}/events", get(events::list))
         .route("/api/v1/uptime", get(uptime::of_organization))
         .route("/api/v1/live", get(live::connect))
+        .route("/api/v1/live/sse", get(live::listen))
         .route("/api/websites", get(monitors::list))
         .route("/api/websites/{id}", get(monitors::show))
         .with_state(state)

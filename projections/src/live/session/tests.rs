@@ -38,8 +38,8 @@ async fn ask(session: &mut Session, message: Value) -> Value {
     serde_json::to_value(answers).unwrap()
 }
 
-fn position(message: &Utf8Bytes) -> i64 {
-    let message: Value = serde_json::from_str(message.as_str()).unwrap();
+fn position(event: &LiveEvent) -> i64 {
+    let message: Value = serde_json::from_str(event.message.as_str()).unwrap();
     message["position"].as_i64().unwrap()
 }
 

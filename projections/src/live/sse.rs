@@ -1,0 +1,131 @@
+//! The live feed for those who only listen: `GET /api/v1/live/sse`, Server-Sent Events (WHATWG HTML,
+//! section 9.2) over the same hub. Each has its position as id, so that a client that comes back says
+//! `Last-Event-ID` by itself and misses nothing.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream::{self, Stream};
+use pulsetrail_domain::Position;
+use pulsetrail_infra::http::{Identity, Problem};
+use pulsetrail_infra::metrics;
+use serde::Deserialize;
+
+use super::LiveHub;
+use super::event::LiveEvent;
+use super::message::{All, ClientMessage, Named, ServerMessage};
+use super::session::Session;
+use crate::queries::Parameters;
+
+/// What is listened to.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listening {
+    /// Ids of monitors, comma-separated, or `all`, which is meant where it is left out.
+    monitors: Option<String>,
+    /// Everything after this position, too. `Last-Event-ID` is stronger.
+    after: Option<i64>,
+}
+
+/// `GET /api/v1/live/sse`.
+pub(crate) async fn listen(
+    identity: Identity,
+    State(hub): State<LiveHub>,
+    Parameters(listening): Parameters<Listening>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let subscribe = ClientMessage::Subscribe {
+        monitors: match listening.monitors.as_deref() {
+            None | Some("all") => Named::All(All::All),
+            Some(names) => Named::Some(names.split(',').map(str::to_owned).collect()),
+        },
+        after: last_seen(&headers, listening.after)?,
+    };
+    hub.started().await;
+    let open = hub.inner.connections.token();
+    let shutdown = hub.inner.shutdown.clone();
+    let mut session = Session::new(hub, identity.organization_id);
+    let answers = session.answer(subscribe).await.map_err(|refusal| match refusal.code {
+        "not_found" => Problem::not_found(),
+        "unavailable" => Problem::unavailable(refusal.detail),
+        _ => Problem::bad_request(refusal.detail),
+    })?;
+    let waiting = answers.iter().map(told).collect();
+    let listener = (Listener { session, waiting }, open);
+    let events = stream::unfold(listener, move |(mut listener, open)| {
+        let shutdown = shutdown.clone();
+        async move {
+            tokio::select! {
+                event = listener.next() => Some((Ok(event), (listener, open))),
+                // The client asks again, by itself, and finds another server.
+                () = shutdown.cancelled() => None,
+            }
+        }
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+fn last_seen(headers: &HeaderMap, after: Option<i64>) -> Result<Option<Position>, Problem> {
+    let last = match headers.get("last-event-id") {
+        None => after,
+        Some(id) => {
+            let id = id.to_str().ok().and_then(|id| id.parse().ok());
+            Some(id.ok_or_else(|| Problem::bad_request("Last-Event-ID must be a position."))?)
+        }
+    };
+    match last {
+        Some(position) if position < 0 => Err(Problem::bad_request("A position is 0 or more.")),
+        position => Ok(position.map(Position)),
+    }
+}
+
+/// A session, and what it has to say next.
+struct Listener {
+    session: Session,
+    waiting: VecDeque<Event>,
+}
+
+impl Listener {
+    async fn next(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                metrics::live_sent(1);
+                return event;
+            }
+            if let Some(page) = self.session.next_page() {
+                let (events, replayed) = self.session.take_page(&page.await);
+                self.waiting.extend(events.iter().map(|event| happened(event)));
+                self.waiting.extend(replayed.iter().map(told));
+                continue;
+            }
+            match self.session.queue.recv().await {
+                Some(event) => {
+                    let wanted = self.session.take_event(&event);
+                    self.waiting.extend(wanted.iter().map(|event| happened(event)));
+                }
+                None => {
+                    let lagged = self.session.take_end_of_queue();
+                    self.waiting.push_back(told(&lagged));
+                }
+            }
+        }
+    }
+}
+
+fn happened(event: &LiveEvent) -> Event {
+    Event::default().id(event.position.to_string()).event("event").data(event.message.as_str())
+}
+
+fn told(message: &ServerMessage) -> Event {
+    let name = match message {
+        ServerMessage::Subscribed { .. } => "subscribed",
+        ServerMessage::Replayed { .. } => "replayed",
+        ServerMessage::Lagged { .. } => "lagged",
+        ServerMessage::Pong => "pong",
+        ServerMessage::Error { .. } => "error",
+    };
+    Event::default().event(name).data(message.to_text())
+}
