@@ -63,6 +63,8 @@ fn id_of(letter: &Value) -> &str {
 async fn messages_at_fault_are_kept_shown_and_tried_again_and_harm_no_other() {
     let corner = corner().await;
     let app = corner.start().await;
+    // The first one runs the installation.
+    let operator = User::sign_up(&app.url).await;
     let user = User::sign_up(&app.url).await;
     let stranger = User::sign_up(&app.url).await;
     let target = Target::start().await;
@@ -129,6 +131,10 @@ async fn messages_at_fault_are_kept_shown_and_tried_again_and_harm_no_other() {
     .await;
 
     an_organization_sees_its_own(&corner, &user, &stranger).await;
+    let unowned = operator.get("/api/v1/dead-letters").await.body["items"].clone();
+    let unowned = unowned.as_array().unwrap();
+    assert_eq!(unowned.len(), 7, "{unowned:#?}");
+    assert!(unowned.iter().all(|letter| letter["organization_id"].is_null()), "{unowned:#?}");
     what_fails_again_is_the_same_letter(&corner, &letters).await;
     the_topic_is_a_copy(&corner, &letters).await;
     app.stop().await;

@@ -1,5 +1,5 @@
-//! `/api/v1/dead-letters`: an organization's messages that were themselves at fault. Those that belong
-//! to no organization are for who runs the installation: `pulsetrail dead-letters`.
+//! `/api/v1/dead-letters`: an organization's messages that were themselves at fault, and to who runs the
+//! installation also those of no organization.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -22,7 +22,7 @@ pub(crate) async fn list(
         cursor.parse::<Uuid>().map_err(|_| Problem::bad_request("cursor is not one that was given"))
     });
     let before = before.transpose()?;
-    let scope = Scope::Organization(identity.organization_id);
+    let scope = scope(&identity);
     let letters = dead_letters::list(&state.store.read, scope, before, limit as i64 + 1).await?;
     Ok(Json(Page::new(letters, limit, |stored| stored.letter.id.to_string())))
 }
@@ -33,7 +33,7 @@ pub(crate) async fn show(
     identity: Identity,
     Path(id): Path<String>,
 ) -> Result<Json<StoredLetter>, Problem> {
-    let scope = Scope::Organization(identity.organization_id);
+    let scope = scope(&identity);
     let letter = dead_letters::show(&state.store.read, scope, parsed(&id)?).await?;
     letter.map(Json).ok_or_else(Problem::not_found)
 }
@@ -44,7 +44,7 @@ pub(crate) async fn retry(
     Writer(identity): Writer,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<StoredLetter>), Problem> {
-    let scope = Scope::Organization(identity.organization_id);
+    let scope = scope(&identity);
     let CommandState { store, kafka, producer, .. } = &state;
     let by = format!("user:{}", identity.user_id);
     let retried = dead_letters::retry(store, kafka, producer, scope, parsed(&id)?, &by).await;
@@ -56,6 +56,15 @@ pub(crate) async fn retry(
         }
         Err(RetryError::Store(error)) => Err(error.into()),
         Err(RetryError::Kafka(error)) => Err(Problem::unavailable(error)),
+    }
+}
+
+/// Whoever runs the installation also sees those that belong to no organization.
+fn scope(identity: &Identity) -> Scope {
+    if identity.operator {
+        Scope::OrganizationAndNone(identity.organization_id)
+    } else {
+        Scope::Organization(identity.organization_id)
     }
 }
 
