@@ -44,9 +44,12 @@ pub async fn work_under_lease<E, F>(
     let holder = Uuid::new_v4();
     while !shutdown.is_cancelled() {
         let asked_at = Instant::now();
-        let Some(epoch) = take(pool, name, holder).await else {
-            pause(RENEW_EVERY, shutdown).await;
-            continue;
+        let epoch = match take(pool, name, holder).await {
+            Ok(epoch) => epoch,
+            Err(wait) => {
+                pause(wait, shutdown).await;
+                continue;
+            }
         };
         tracing::info!(lease.name = name, lease.epoch = epoch, "the lease is held");
         let lost = shutdown.child_token();
@@ -75,7 +78,9 @@ async fn pause(time: Duration, shutdown: &CancellationToken) {
     }
 }
 
-async fn take(pool: &PgPool, name: &str, holder: Uuid) -> Option<i64> {
+/// Takes the lease and returns its epoch, or how long to wait before asking again: never longer than
+/// the lease of another lasts.
+async fn take(pool: &PgPool, name: &str, holder: Uuid) -> Result<i64, Duration> {
     let taken: Result<Option<i64>, sqlx::Error> = sqlx::query_scalar(
         "insert into leases (name, holder, epoch, expires_at)
          values ($1, $2, 1, clock_timestamp() + $3)
@@ -89,10 +94,31 @@ async fn take(pool: &PgPool, name: &str, holder: Uuid) -> Option<i64> {
     .bind(LASTS)
     .fetch_optional(pool)
     .await;
-    taken.unwrap_or_else(|error| {
-        tracing::warn!(lease.name = name, %error, "the lease cannot be asked for");
-        None
+    let remaining = match taken {
+        Ok(Some(epoch)) => return Ok(epoch),
+        Ok(None) => remaining(pool, name).await,
+        Err(error) => Err(error),
+    };
+    Err(match remaining {
+        Ok(remaining) => remaining.min(RENEW_EVERY),
+        Err(error) => {
+            tracing::warn!(lease.name = name, %error, "the lease cannot be asked for");
+            RENEW_EVERY
+        }
     })
+}
+
+/// How long the lease of another lasts if it is not renewed.
+async fn remaining(pool: &PgPool, name: &str) -> Result<Duration, sqlx::Error> {
+    let seconds: Option<f64> = sqlx::query_scalar(
+        "select extract(epoch from expires_at - clock_timestamp())::float8
+         from leases where name = $1",
+    )
+    .bind(name)
+    .fetch_optional(pool)
+    .await?;
+    // A little longer: it has to be over when it is asked for.
+    Ok(Duration::from_secs_f64(seconds.unwrap_or_default().clamp(0.0, 60.0) + 0.002))
 }
 
 async fn renew(

@@ -4,6 +4,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 const RELAY_LAG: &str = "pulsetrail_relay_lag_events";
+const RELAY_LAG_SECONDS: &str = "pulsetrail_relay_lag_seconds";
 const RELAY_PUBLISHED: &str = "pulsetrail_relay_published_events_total";
 const RECORDED: &str = "pulsetrail_recorder_results_total";
 const DEAD_LETTERS: &str = "pulsetrail_dead_letters_total";
@@ -32,6 +33,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &buckets)?
         .install_recorder()?;
     describe_gauge!(RELAY_LAG, Unit::Count, "Events that are stored and not published yet");
+    describe_gauge!(RELAY_LAG_SECONDS, Unit::Seconds, "Age of the oldest event not published yet");
     describe_counter!(RELAY_PUBLISHED, Unit::Count, "Events published to Kafka");
     describe_counter!(RECORDED, Unit::Count, "Results taken in, by what became of them");
     describe_counter!(DEAD_LETTERS, Unit::Count, "Messages at fault, by consumer");
@@ -55,9 +57,10 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// How many events are stored and not published yet.
-pub fn relay_lag(events: i64) {
+/// How many events are stored and not published yet, and how old the oldest of them is.
+pub fn relay_lag(events: i64, seconds: f64) {
     metrics::gauge!(RELAY_LAG).set(events as f64);
+    metrics::gauge!(RELAY_LAG_SECONDS).set(seconds);
 }
 
 /// Events were published.

@@ -1,31 +1,51 @@
 //! The relay publishes the log to Kafka, in position order, to one partition.
 //!
-//! One relay of a cell is active. It goes on from its checkpoint, which it moves only after every
-//! message up to it was acknowledged. A relay that died in between publishes some events twice, and
-//! one that was superseded without knowing may publish late: consumers drop both by position.
+//! One relay of a cell is active. Reading, publishing and acknowledgement go on side by side: an event
+//! is sent as soon as it is read, and does not wait until Kafka has acknowledged those before it. The
+//! checkpoint follows the acknowledgements, in order. A relay that died in between publishes some events
+//! twice, and one that was superseded without knowing may publish late: consumers drop both by position.
+//!
+//! A message that cannot be sent, or a producer that says that it is broken for good, ends the work. It
+//! begins anew from the checkpoint, with another producer.
 
+mod republish;
+
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use pulsetrail_domain::Position;
 use rdkafka::error::KafkaError;
+use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use sqlx::postgres::PgListener;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
+
+pub use republish::republish;
 
 use crate::kafka::{Kafka, event_headers};
 use crate::lease::{Lease, work_under_lease};
 use crate::metrics;
 use crate::store::{
-    EVENTS_CHANNEL, Event, Store, StoreError, head, load_checkpoint, read_after, save_checkpoint,
+    EVENTS_CHANNEL, Event, Store, StoreError, load_checkpoint, read_after, save_checkpoint,
+    unpublished,
 };
 
 /// The relay's name among the leases and the checkpoints.
 pub const RELAY: &str = "relay";
-/// How many events are published at a time.
+/// How many events are read at a time.
 const PAGE: i64 = 1_000;
+/// How many pages may wait for their acknowledgement.
+const PAGES_IN_FLIGHT: usize = 16;
 /// How long the relay waits for a notification before it looks by itself.
 const POLL_EVERY: Duration = Duration::from_millis(250);
+/// How often the checkpoint moves at most: so much is published again after a crash.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(100);
+/// How often the lag is measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// How long a relay that is told to stop waits for acknowledgements.
+const DRAIN: Duration = Duration::from_millis(500);
 
 /// The relay cannot work for now; it goes on from its checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -38,45 +58,82 @@ pub enum RelayError {
     Kafka(#[from] KafkaError),
 }
 
-/// Runs the relay until `shutdown`: as the active one or as a standby. `ready` is called when it is
-/// either.
+/// Runs the relay until `shutdown`: as the active one or as a standby.
 pub async fn run(store: &Store, kafka: &Kafka, shutdown: &CancellationToken) {
-    work_under_lease(&store.read, RELAY, shutdown, |lease| publish(store, kafka, lease)).await;
+    work_under_lease(&store.read, RELAY, shutdown, |lease| {
+        // A new producer with each lease: a fatal error of the old one does not outlive it.
+        publish(store, kafka, kafka.prompt_producer(), lease)
+    })
+    .await;
 }
 
-async fn publish(store: &Store, kafka: &Kafka, lease: Lease) -> Result<(), RelayError> {
-    // A new producer with each lease: a fatal error of the old one does not outlive it.
-    let producer = kafka.producer()?;
+/// Events that were handed to the producer, up to `last`.
+struct Sent {
+    last: Position,
+    deliveries: Vec<DeliveryFuture>,
+}
+
+async fn publish(
+    store: &Store,
+    kafka: &Kafka,
+    producer: Result<FutureProducer, KafkaError>,
+    lease: Lease,
+) -> Result<(), RelayError> {
+    let producer = producer?;
+    let checkpoint = load_checkpoint(&store.read, RELAY).await?;
+    let acknowledged = AtomicI64::new(checkpoint.0);
+    let (sender, sent) = mpsc::channel(PAGES_IN_FLIGHT);
+    let finished = CancellationToken::new();
+    let _on_every_way_out = finished.clone().drop_guard();
+    tokio::try_join!(
+        send(store, kafka, &producer, &lease.lost, checkpoint, sender),
+        async {
+            let acknowledging = acknowledge(store, sent, &lease.lost, &acknowledged).await;
+            finished.cancel();
+            acknowledging
+        },
+        measure_lag(store, &acknowledged, &finished),
+    )?;
+    Ok(())
+}
+
+/// Reads what was stored after `published`, page by page, and hands it to the producer.
+async fn send(
+    store: &Store,
+    kafka: &Kafka,
+    producer: &FutureProducer,
+    lost: &CancellationToken,
+    mut published: Position,
+    sent: mpsc::Sender<Sent>,
+) -> Result<(), RelayError> {
     let topic = kafka.topics.events();
     let mut listener = PgListener::connect_with(&store.read).await.map_err(StoreError::from)?;
     listener.listen(EVENTS_CHANNEL).await.map_err(StoreError::from)?;
-    let mut published = load_checkpoint(&store.read, RELAY).await?;
-    while !lease.lost.is_cancelled() {
+    while !lost.is_cancelled() {
         let page = read_after(&store.read, published, PAGE).await?;
         let Some(last) = page.last().map(|event| event.position) else {
-            metrics::relay_lag(0);
-            wait(&mut listener, &lease.lost).await?;
+            wait(&mut listener, lost).await?;
             continue;
         };
-        if page.len() as i64 == PAGE {
-            metrics::relay_lag(head(&store.read).await?.0 - published.0);
-        }
-        publish_page(&producer, &topic, &page, published).await?;
-        save_checkpoint(&store.write, RELAY, last).await?;
-        metrics::relay_published(page.len());
+        let deliveries = hand_over(producer, &topic, &page, published)?;
         published = last;
+        tokio::select! {
+            () = lost.cancelled() => {}
+            // The other side ends only with an error of its own.
+            _ = sent.send(Sent { last, deliveries }) => {}
+        }
     }
     Ok(())
 }
 
-async fn publish_page(
+/// Queues a page in order. `previous` is the position of the event before it.
+fn hand_over(
     producer: &FutureProducer,
     topic: &str,
     page: &[Event],
     mut previous: Position,
-) -> Result<(), KafkaError> {
-    let mut acknowledgements = Vec::with_capacity(page.len());
-    for event in page {
+) -> Result<Vec<DeliveryFuture>, KafkaError> {
+    let queued = page.iter().map(|event| {
         let record = FutureRecord::to(topic)
             .partition(0)
             .key(&event.aggregate_id)
@@ -84,18 +141,81 @@ async fn publish_page(
             .timestamp(event.recorded_at.timestamp_millis())
             .headers(event_headers(event, previous));
         previous = event.position;
-        // The queue holds many pages: it is never full.
-        acknowledgements.push(producer.send_result(record).map_err(|(error, _)| error)?);
-    }
-    let acknowledged = acknowledgements.into_iter().map(|acknowledgement| async {
-        match acknowledgement.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err((error, _))) => Err(error),
-            Err(_producer_is_gone) => Err(KafkaError::Canceled),
-        }
+        // The queue holds more than all pages in flight: it is never full.
+        producer.send_result(record).map_err(|(error, _)| error)
     });
-    try_join_all(acknowledged).await?;
+    queued.collect()
+}
+
+/// Waits until Kafka has acknowledged a page.
+async fn acknowledged_by_kafka(deliveries: Vec<DeliveryFuture>) -> Result<(), KafkaError> {
+    for delivery in deliveries {
+        match delivery.await {
+            Ok(Ok(_)) => {}
+            Ok(Err((error, _))) => return Err(error),
+            Err(_producer_is_gone) => return Err(KafkaError::Canceled),
+        }
+    }
     Ok(())
+}
+
+/// Moves the checkpoint behind what was acknowledged, until everything that was sent is.
+async fn acknowledge(
+    store: &Store,
+    mut sent: mpsc::Receiver<Sent>,
+    lost: &CancellationToken,
+    acknowledged: &AtomicI64,
+) -> Result<(), RelayError> {
+    let (mut reached, mut saved) = (Position::START, Position::START);
+    let mut save_at = Instant::now();
+    loop {
+        let next = tokio::select! {
+            next = sent.recv() => next,
+            () = tokio::time::sleep_until(save_at), if reached > saved => {
+                saved = reached;
+                save_checkpoint(&store.write, RELAY, saved).await?;
+                save_at = Instant::now() + CHECKPOINT_EVERY;
+                continue;
+            }
+        };
+        let Some(Sent { last, deliveries }) = next else { break };
+        let count = deliveries.len();
+        tokio::select! {
+            acknowledgement = acknowledged_by_kafka(deliveries) => acknowledgement?,
+            () = async { lost.cancelled().await; tokio::time::sleep(DRAIN).await } => break,
+        }
+        reached = last;
+        acknowledged.store(last.0, Ordering::Relaxed);
+        metrics::relay_published(count);
+    }
+    if reached > saved {
+        // Whoever works next has it; without it, it publishes a little again.
+        let save = save_checkpoint(&store.write, RELAY, reached);
+        let _ = timeout(DRAIN, save).await;
+    }
+    Ok(())
+}
+
+/// Keeps the lag's metrics, also while Kafka is away.
+async fn measure_lag(
+    store: &Store,
+    acknowledged: &AtomicI64,
+    finished: &CancellationToken,
+) -> Result<(), RelayError> {
+    let mut clock = interval(MEASURE_EVERY);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = finished.cancelled() => return Ok(()),
+            _ = clock.tick() => {}
+        }
+        let position = Position(acknowledged.load(Ordering::Relaxed));
+        let lag = tokio::select! {
+            () = finished.cancelled() => return Ok(()),
+            lag = unpublished(&store.read, position) => lag?,
+        };
+        metrics::relay_lag(lag.events, lag.seconds);
+    }
 }
 
 async fn wait(listener: &mut PgListener, lost: &CancellationToken) -> Result<(), StoreError> {
@@ -110,3 +230,6 @@ async fn wait(listener: &mut PgListener, lost: &CancellationToken) -> Result<(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,14 @@
 //! same run are comparable; those of two machines, or of two days on a shared one, are not.
 #![allow(clippy::expect_used, clippy::panic, reason = "a bench ends where it cannot go on")]
 
+mod append;
+mod fixture;
 mod memory;
 mod path;
 mod ready;
+mod record;
+mod relay;
+mod replay;
 mod round_trip;
 mod samples;
 mod table;
@@ -21,13 +26,31 @@ fn main() {
 }
 
 async fn run(only: Option<&str>) {
-    let wanted = |names: &[&str]| only.is_none_or(|only| names.iter().any(|name| only == *name));
+    let wanted = |names: &[&str]| only.is_none_or(|only| names.contains(&only));
     let mut table = Table::default();
     if wanted(&["ready_warm_ms"]) {
         ready::measure(&mut table).await;
     }
     if wanted(&["registered_to_first_event_ms", "commit_to_socket_ms", "rss_mb"]) {
         path::measure(&mut table, only).await;
+    }
+    if wanted(&["append_batch"]) {
+        append::batches(&mut table).await;
+    }
+    if wanted(&["append_vs_postgres_es"]) {
+        append::beside_postgres_es(&mut table).await;
+    }
+    if wanted(&["bytes_per_check_hot"]) {
+        append::bytes(&mut table).await;
+    }
+    if wanted(&["record_results"]) {
+        record::measure(&mut table).await;
+    }
+    if wanted(&["replay", "replay_first_row_ms", "replay_rss_mb"]) {
+        replay::measure(&mut table, only).await;
+    }
+    if wanted(&["commit_to_kafka_ms", "commit_to_kafka_2000_ms"]) {
+        relay::measure(&mut table).await;
     }
     assert!(!table.is_empty(), "there is no figure called {}", only.unwrap_or_default());
     table.print();

@@ -13,7 +13,8 @@ use crate::samples::Samples;
 /// Produces `count` messages at `per_second` into a topic of its own and measures each one's way, with
 /// the settings of the application's own clients.
 pub(crate) async fn measure(kafka: &Kafka, per_second: u32, count: u32) -> Samples {
-    let reference = Kafka::new(&kafka.brokers, &format!("{}-reference", kafka.topics.prefix()));
+    let reference =
+        Kafka::new(&kafka.brokers, &format!("{}-reference-{per_second}", kafka.topics.prefix()));
     reference.ensure_topics(&[]).await.expect("topics of its own");
     let topic = reference.topics.events();
     let consumer: StreamConsumer =
@@ -22,6 +23,10 @@ pub(crate) async fn measure(kafka: &Kafka, per_second: u32, count: u32) -> Sampl
     place.add_partition_offset(&topic, 0, Offset::Beginning).expect("a place");
     consumer.assign(&place).expect("an assignment");
     let producer = reference.producer().expect("a producer");
+    // A topic that was just made has no leader yet: the first message waits for it.
+    let first = FutureRecord::<str, [u8]>::to(&topic).partition(0).payload(&[0]);
+    producer.send(first, Duration::from_secs(10)).await.expect("the topic has a leader");
+    consumer.recv().await.expect("the first message");
     let begun = Instant::now();
     let sending = tokio::spawn(async move {
         let mut clock = tokio::time::interval(Duration::from_secs(1) / per_second);

@@ -45,7 +45,7 @@ async fn write(store: &Store, writer: u64, with_lock: bool) {
                     payload: "{}".to_owned(),
                 }],
             };
-            append_batch(&mut transaction, &[append]).await.unwrap();
+            append_batch(&mut *transaction, &[append]).await.unwrap();
         } else {
             sqlx::query(
                 "insert into events (aggregate_type, aggregate_id, sequence, organization_id,
@@ -147,7 +147,7 @@ async fn a_batch_reports_exactly_the_aggregates_that_moved() {
     };
     let commit = async |batch: &[Append]| {
         let mut transaction = store.write.begin().await.unwrap();
-        let outcome = append_batch(&mut transaction, batch).await.unwrap();
+        let outcome = append_batch(&mut *transaction, batch).await.unwrap();
         transaction.commit().await.unwrap();
         outcome.conflicts
     };
@@ -170,10 +170,10 @@ async fn a_writer_that_hangs_under_the_lock_does_not_freeze_the_others() {
     let store = corner.store().await;
     store.migrate().await.unwrap();
     let mut hanging = store.write.begin().await.unwrap();
-    append_batch(&mut hanging, &[]).await.unwrap();
+    append_batch(&mut *hanging, &[]).await.unwrap();
     let begun = std::time::Instant::now();
     let mut waiting = store.write.begin().await.unwrap();
-    append_batch(&mut waiting, &[]).await.unwrap();
+    append_batch(&mut *waiting, &[]).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     waiting.commit().await.unwrap();
     assert!(hanging.commit().await.is_err(), "the server ended the one that hung");

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use chrono::Utc;
+use pulsetrail_domain::check::CheckResult;
 use pulsetrail_domain::egress::{EgressEvent, EgressOrigin};
 use pulsetrail_domain::health::Health;
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId};
 use pulsetrail_infra::dead_letters::{resolve, retried_letter};
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::store::{
-    Append, NewEvent, Snapshot, Store, StoreError, append_batch, save_snapshots,
+    Append, NewEvent, Snapshot, Store, StoreError, append_batch, note_irregular_checks,
+    recorded_before, save_snapshots,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -47,12 +50,13 @@ pub(super) async fn record_batch(
         let ids: HashSet<MonitorId> = pending.keys().copied().collect();
         let known = cache.load(store, &ids).await?;
         let mut round = decide_all(&known, &pending, &looked_up)?;
-        let to_look_up: Vec<(MonitorId, CheckId)> = round
+        let to_look_up: Vec<(MonitorId, &[usize])> = round
             .iter()
-            .flat_map(|(id, decided)| decided.to_look_up.iter().map(|check| (*id, *check)))
+            .filter(|(_, decided)| !decided.to_look_up.is_empty())
+            .map(|(id, decided)| (*id, decided.to_look_up.as_slice()))
             .collect();
         if !to_look_up.is_empty() {
-            look_up(store, &to_look_up, &mut looked_up).await?;
+            look_up(store, &pending, &to_look_up, &mut looked_up).await?;
             continue;
         }
         for decided in round.values_mut() {
@@ -94,11 +98,12 @@ fn decide_all(
     looked_up: &LookedUp,
 ) -> Result<BTreeMap<MonitorId, Decided>, StoreError> {
     let nothing = Known::default();
+    let now = Utc::now();
     pending
         .iter()
         .map(|(id, results)| {
             let known = known.get(id).unwrap_or(&nothing);
-            let decided = decide(*id, known, results, looked_up)
+            let decided = decide(*id, known, results, looked_up, now)
                 .map_err(|error| StoreError::Database(sqlx::Error::Encode(Box::new(error))))?;
             Ok((*id, decided))
         })
@@ -121,7 +126,7 @@ async fn store_round(
         return Ok(HashSet::new());
     }
     let mut transaction = store.write.begin().await?;
-    let outcome = append_batch(&mut transaction, &appends).await?;
+    let outcome = append_batch(&mut *transaction, &appends).await?;
     let moved: HashSet<MonitorId> =
         outcome.conflicts.iter().filter_map(|place| ids.get(*place).copied()).collect();
     let stored: Vec<(MonitorId, &Decided)> = ids
@@ -129,6 +134,11 @@ async fn store_round(
         .filter(|id| !moved.contains(id))
         .filter_map(|id| round.get(id).map(|decided| (*id, decided)))
         .collect();
+    let irregular: Vec<(MonitorId, CheckId)> = stored
+        .iter()
+        .flat_map(|(id, decided)| decided.irregular.iter().map(|check| (*id, *check)))
+        .collect();
+    note_irregular_checks(&mut transaction, &irregular).await?;
     save_refusals(&mut transaction, pending, &stored).await?;
     save_health(&mut transaction, known, &stored).await?;
     for letter in dead {
@@ -168,7 +178,7 @@ async fn save_refusals(
         .map(|(organization_id, events)| Append::egress(organization_id, events))
         .collect();
     if !appends.is_empty() {
-        append_batch(transaction, &appends).await?;
+        append_batch(&mut *transaction, &appends).await?;
     }
     Ok(())
 }
@@ -216,26 +226,23 @@ async fn save_health(
     Ok(())
 }
 
-/// Asks the store which of the given checks were recorded before.
+/// Asks the store which of the given checks, by their place among a monitor's results, were recorded
+/// before.
 async fn look_up(
     store: &Store,
-    checks: &[(MonitorId, CheckId)],
+    pending: &ByMonitor,
+    places: &[(MonitorId, &[usize])],
     looked_up: &mut LookedUp,
 ) -> Result<(), StoreError> {
-    for (monitor_id, check_id) in checks {
-        let found: bool = sqlx::query_scalar(
-            "select exists (select from events
-             where aggregate_type = 'health' and aggregate_id = $1
-               and event_type = 'CheckCompleted' and payload ->> 'check_id' = $2)",
-        )
-        .bind(monitor_id.to_string())
-        .bind(check_id.to_string())
-        .fetch_one(&store.read)
-        .await?;
-        looked_up.asked.insert(*check_id);
-        if found {
-            looked_up.found.insert(*check_id);
-        }
+    for (monitor_id, places) in places {
+        let results = pending.get(monitor_id).map(Vec::as_slice).unwrap_or_default();
+        let wanted: Vec<&CheckResult> = places
+            .iter()
+            .filter_map(|place| results.get(*place))
+            .map(|received| &received.message.result)
+            .collect();
+        looked_up.found.extend(recorded_before(&store.read, *monitor_id, &wanted).await?);
+        looked_up.asked.extend(wanted.iter().map(|result| result.check_id));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use pulsetrail_domain::health::{Health, HealthCommand, HealthError, ObservationPolicy};
 use pulsetrail_domain::monitor::Monitor;
-use pulsetrail_domain::{CheckId, MonitorId};
+use pulsetrail_domain::{CheckId, MonitorId, Timestamp};
 use pulsetrail_infra::store::{Append, Guard, NewEvent};
 
 use super::cache::Known;
@@ -24,17 +24,21 @@ pub(super) struct Decided {
     pub(super) recorded: Vec<usize>,
     /// Results that were recorded before.
     pub(super) duplicates: usize,
-    /// Checks that are older than what is remembered: the store must be asked about them first.
-    pub(super) to_look_up: Vec<CheckId>,
+    /// The recorded ones among them that the order of the log does not lead to.
+    pub(super) irregular: Vec<CheckId>,
+    /// Results that are older than what is remembered, by their place: the store must be asked about
+    /// their checks first.
+    pub(super) to_look_up: Vec<usize>,
 }
 
 /// Decides the results of one monitor, in order. `known_checks` are the checks that the store was
-/// asked about, and whether each was found.
+/// asked about, and whether each was found; `now` is the recorder's time.
 pub(super) fn decide(
     monitor_id: MonitorId,
     known: &Known,
     results: &[Received],
     known_checks: &LookedUp,
+    now: Timestamp,
 ) -> Result<Decided, serde_json::Error> {
     let mut decided = Decided { health: known.health.clone(), ..Decided::default() };
     let Some(policy) = ObservationPolicy::of(&known.monitor) else {
@@ -72,15 +76,20 @@ pub(super) fn decide(
         };
         match decided.health.decide(&command) {
             Ok(new) => {
+                let result = &message.result;
+                let is_late = known_checks.asked.contains(&check_id);
+                if is_late || result.is_on_demand() || result.scheduled_at > now {
+                    decided.irregular.push(check_id);
+                }
                 for event in new {
-                    events.push(NewEvent::health(&event)?);
+                    events.push(NewEvent::health(monitor_id, &event)?);
                     decided.health.apply_event(&event);
                 }
                 decided.recorded.push(place);
                 recorded_here.insert(check_id);
             }
             Err(HealthError::Duplicate | HealthError::Archived) => decided.duplicates += 1,
-            Err(HealthError::OlderThanRemembered) => decided.to_look_up.push(check_id),
+            Err(HealthError::OlderThanRemembered) => decided.to_look_up.push(place),
         }
     }
     if !events.is_empty() {

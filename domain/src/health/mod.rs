@@ -186,7 +186,7 @@ pub struct Health {
     pub paused: bool,
     /// Each region's newest results.
     pub regions: BTreeMap<Region, RegionVotes>,
-    /// The newest checks on demand that were recorded, oldest first.
+    /// The newest checks on demand that were recorded, by their ids and so by their time.
     pub on_demand: VecDeque<CheckId>,
 }
 
@@ -222,10 +222,13 @@ impl Health {
     fn apply_check(&mut self, result: &CheckResult) {
         let votes = self.regions.entry(result.region.clone()).or_default();
         if result.is_on_demand() {
-            if self.on_demand.len() >= REMEMBERED_SLOTS {
+            // The ids carry their time. The newest stay, in whatever order they were recorded.
+            if let Err(place) = self.on_demand.binary_search(&result.check_id) {
+                self.on_demand.insert(place, result.check_id);
+            }
+            if self.on_demand.len() > REMEMBERED_SLOTS {
                 self.on_demand.pop_front();
             }
-            self.on_demand.push_back(result.check_id);
         } else {
             votes.remember(result.slot_ms());
         }

@@ -48,15 +48,10 @@ pub(super) fn decide(
 
 fn seen(health: &Health, result: &CheckResult) -> Seen {
     if result.is_on_demand() {
-        // The ids carry their time, so that an older one than all remembered is told apart.
-        return if health.on_demand.contains(&result.check_id) {
-            Seen::Yes
-        } else if health.on_demand.len() >= REMEMBERED_SLOTS
-            && health.on_demand.iter().all(|known| result.check_id < *known)
-        {
-            Seen::Forgotten
-        } else {
-            Seen::No
+        return match health.on_demand.binary_search(&result.check_id) {
+            Ok(_) => Seen::Yes,
+            Err(0) if health.on_demand.len() >= REMEMBERED_SLOTS => Seen::Forgotten,
+            Err(_) => Seen::No,
         };
     }
     match health.regions.get(&result.region) {

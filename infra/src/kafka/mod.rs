@@ -54,14 +54,27 @@ impl Kafka {
     /// # Errors
     /// When librdkafka refuses a setting.
     pub fn producer(&self) -> Result<FutureProducer, KafkaError> {
-        self.config()
+        self.producer_config().create()
+    }
+
+    /// The same for one that hands over what belongs together at once, and so need not wait for more.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a setting.
+    pub fn prompt_producer(&self) -> Result<FutureProducer, KafkaError> {
+        self.producer_config().set("linger.ms", "0").create()
+    }
+
+    fn producer_config(&self) -> ClientConfig {
+        let mut config = self.config();
+        config
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("linger.ms", "1")
             .set("compression.type", "lz4")
             .set("message.timeout.ms", "30000")
-            .set("queue.buffering.max.messages", "200000")
-            .create()
+            .set("queue.buffering.max.messages", "200000");
+        config
     }
 
     /// A consumer of a group. It commits only what its owner stores, when its owner says so.

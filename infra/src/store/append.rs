@@ -1,13 +1,12 @@
 //! The batch append: many aggregates in one transaction, each at its expected version.
 
-use std::collections::HashMap;
-
-use pulsetrail_domain::OrganizationId;
 use pulsetrail_domain::health::HealthEvent;
-use sqlx::PgConnection;
+use pulsetrail_domain::{MonitorId, OrganizationId};
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::{APPEND_LOCK, StoreError};
+use super::StoreError;
+use super::compact::{COMPACT_EVENT, compact};
 
 /// One event to be stored.
 #[derive(Clone, Debug)]
@@ -21,23 +20,36 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// An event of a monitor's health, as it is stored: its own fields without its name.
+    /// An event of a monitor's health, as it is stored: its own fields without its name, and those of
+    /// a check in their compact form.
     ///
     /// # Errors
     /// None for the events that there are; serde's signature asks for it.
-    pub fn health(event: &HealthEvent) -> Result<Self, serde_json::Error> {
-        let tagged = serde_json::to_string(event)?;
-        let own = tagged
-            .strip_prefix("{\"")
-            .and_then(|rest| rest.strip_prefix(event.name()))
-            .and_then(|rest| rest.strip_prefix("\":"))
-            .and_then(|rest| rest.strip_suffix('}'));
-        Ok(Self {
-            event_type: event.name(),
-            event_version: event.version(),
-            payload: own.unwrap_or(&tagged).to_owned(),
-        })
+    pub fn health(monitor: MonitorId, event: &HealthEvent) -> Result<Self, serde_json::Error> {
+        let (event_type, event_version) = (event.name(), event.version());
+        let compact = match event {
+            HealthEvent::CheckCompleted(result) if (event_type, event_version) == COMPACT_EVENT => {
+                compact(monitor, result)
+            }
+            _ => None,
+        };
+        let payload = match compact {
+            Some(payload) => payload,
+            None => own_fields(event)?,
+        };
+        Ok(Self { event_type, event_version, payload })
     }
+}
+
+/// The fields of an event without its name around them.
+fn own_fields(event: &HealthEvent) -> Result<String, serde_json::Error> {
+    let tagged = serde_json::to_string(event)?;
+    let own = tagged
+        .strip_prefix("{\"")
+        .and_then(|rest| rest.strip_prefix(event.name()))
+        .and_then(|rest| rest.strip_prefix("\":"))
+        .and_then(|rest| rest.strip_suffix('}'));
+    Ok(own.unwrap_or(&tagged).to_owned())
 }
 
 /// An aggregate whose version a decision depended on besides its own.
@@ -77,127 +89,83 @@ pub struct AppendOutcome {
     pub conflicts: Vec<usize>,
 }
 
-/// Stores a batch in the order given, within the caller's transaction. An aggregate may stand in a
-/// batch once.
+/// Stores a batch in the order given. An aggregate may stand in a batch once. With a pool it is a
+/// transaction of its own; with a connection it is part of the caller's.
 ///
-/// The lock is taken in a statement of its own: one taken inside the insert would not renew that
-/// statement's snapshot, and a head written meanwhile would be missed.
+/// It is one call of `events_append`, which takes the lock in a statement of its own: one taken inside
+/// the insert would not renew that statement's snapshot, and a head written meanwhile would be missed.
 ///
 /// # Errors
-/// [`StoreError::Database`]; then nothing is stored once the transaction is dropped.
+/// [`StoreError::Database`]; then nothing is stored once the transaction is dropped. A version conflict
+/// is never one of them, so that a unique violation is always something else.
 pub async fn append_batch(
-    transaction: &mut PgConnection,
+    executor: impl PgExecutor<'_>,
     batch: &[Append],
 ) -> Result<AppendOutcome, StoreError> {
-    sqlx::query("select pg_advisory_xact_lock($1)")
-        .bind(APPEND_LOCK)
-        .execute(&mut *transaction)
-        .await?;
-    let heads = heads(transaction, batch).await?;
-    let head = |aggregate_type, aggregate_id: &str| {
-        heads.get(&(aggregate_type, aggregate_id)).copied().unwrap_or_default()
-    };
-    let mut outcome = AppendOutcome::default();
-    let mut rows = Rows::default();
-    for (place, append) in batch.iter().enumerate() {
-        let current = head(append.aggregate_type, &append.aggregate_id);
-        let guard_moved = append
-            .guard
-            .as_ref()
-            .is_some_and(|guard| head(guard.aggregate_type, &guard.aggregate_id) != guard.expected);
-        if guard_moved || append.expected.is_some_and(|expected| expected != current) {
-            outcome.conflicts.push(place);
-        } else {
-            rows.push(append, current);
-        }
-    }
-    rows.insert(transaction).await?;
-    Ok(outcome)
+    Ok(AppendOutcome { conflicts: Rows::of(batch).store(executor).await? })
 }
 
-type AggregateKey<'a> = (&'a str, &'a str);
-
-async fn heads<'a>(
-    transaction: &mut PgConnection,
-    batch: &'a [Append],
-) -> Result<HashMap<AggregateKey<'a>, i64>, StoreError> {
-    let keys: Vec<AggregateKey<'a>> = batch
-        .iter()
-        .flat_map(|append| {
-            let guard = append.guard.as_ref();
-            let guard = guard.map(|guard| (guard.aggregate_type, guard.aggregate_id.as_str()));
-            std::iter::once((append.aggregate_type, append.aggregate_id.as_str())).chain(guard)
-        })
-        .collect();
-    let (types, ids): (Vec<&str>, Vec<&str>) = keys.iter().copied().unzip();
-    // `order by … limit 1` instead of `max`: one descent of the primary key for each.
-    let heads: Vec<(i64, i64)> = sqlx::query_as(
-        "select wanted.place, newest.sequence
-         from unnest($1::text[], $2::text[]) with ordinality as wanted (type, id, place)
-         cross join lateral (
-             select sequence from events
-             where aggregate_type = wanted.type and aggregate_id = wanted.id
-             order by sequence desc limit 1
-         ) as newest",
-    )
-    .bind(types)
-    .bind(ids)
-    .fetch_all(transaction)
-    .await?;
-    let place = |place: i64| usize::try_from(place - 1).ok().and_then(|place| keys.get(place));
-    Ok(heads
-        .into_iter()
-        .filter_map(|(at, sequence)| place(at).map(|key| (*key, sequence)))
-        .collect())
-}
-
-/// The rows of a batch, column by column.
+/// A batch column by column: one row an aggregate, and one an event.
 #[derive(Default)]
 struct Rows<'a> {
     aggregate_types: Vec<&'a str>,
     aggregate_ids: Vec<&'a str>,
-    sequences: Vec<i64>,
+    expected: Vec<Option<i64>>,
     organizations: Vec<Uuid>,
+    guard_types: Vec<Option<&'a str>>,
+    guard_ids: Vec<Option<&'a str>>,
+    guards_expected: Vec<Option<i64>>,
+    /// The place of each event's aggregate in the batch, from 1, and its number in that append.
+    places: Vec<i64>,
+    numbers: Vec<i64>,
     event_types: Vec<&'a str>,
     event_versions: Vec<&'a str>,
     payloads: Vec<&'a str>,
 }
 
 impl<'a> Rows<'a> {
-    fn push(&mut self, append: &'a Append, current: i64) {
-        for (sequence, event) in (current + 1..).zip(&append.events) {
-            self.aggregate_types.push(append.aggregate_type);
-            self.aggregate_ids.push(&append.aggregate_id);
-            self.sequences.push(sequence);
-            self.organizations.push(append.organization_id.0);
-            self.event_types.push(event.event_type);
-            self.event_versions.push(event.event_version);
-            self.payloads.push(&event.payload);
+    fn of(batch: &'a [Append]) -> Self {
+        let mut rows = Self::default();
+        for (place, append) in (1..).zip(batch) {
+            let guard = append.guard.as_ref();
+            rows.aggregate_types.push(append.aggregate_type);
+            rows.aggregate_ids.push(&append.aggregate_id);
+            rows.expected.push(append.expected);
+            rows.organizations.push(append.organization_id.0);
+            rows.guard_types.push(guard.map(|guard| guard.aggregate_type));
+            rows.guard_ids.push(guard.map(|guard| guard.aggregate_id.as_str()));
+            rows.guards_expected.push(guard.map(|guard| guard.expected));
+            for (number, event) in (1..).zip(&append.events) {
+                rows.places.push(place);
+                rows.numbers.push(number);
+                rows.event_types.push(event.event_type);
+                rows.event_versions.push(event.event_version);
+                rows.payloads.push(&event.payload);
+            }
         }
+        rows
     }
 
-    async fn insert(self, transaction: &mut PgConnection) -> Result<(), StoreError> {
-        if self.sequences.is_empty() {
-            return Ok(());
-        }
-        sqlx::query(
-            "insert into events (aggregate_type, aggregate_id, sequence, organization_id,
-                                 event_type, event_version, payload, metadata)
-             select type, id, sequence, organization, name, version, payload::json, '{}'
-             from unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[],
-                         $5::text[], $6::text[], $7::text[]) with ordinality
-                  as new (type, id, sequence, organization, name, version, payload, place)
-             order by place",
+    /// Stores the events of each aggregate that is, with its guard, at the expected version, and returns
+    /// the places of the others.
+    async fn store(self, executor: impl PgExecutor<'_>) -> Result<Vec<usize>, StoreError> {
+        let conflicts: Vec<i64> = sqlx::query_scalar(
+            "select * from events_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(self.aggregate_types)
         .bind(self.aggregate_ids)
-        .bind(self.sequences)
+        .bind(self.expected)
         .bind(self.organizations)
+        .bind(self.guard_types)
+        .bind(self.guard_ids)
+        .bind(self.guards_expected)
+        .bind(self.places)
+        .bind(self.numbers)
         .bind(self.event_types)
         .bind(self.event_versions)
         .bind(self.payloads)
-        .execute(transaction)
+        .fetch_all(executor)
         .await?;
-        Ok(())
+        Ok(conflicts.into_iter().filter_map(|place| usize::try_from(place - 1).ok()).collect())
     }
 }

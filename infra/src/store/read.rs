@@ -9,6 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgExecutor, Row};
 
+use super::compact::{COMPACT_EVENT, expand};
 use super::upcast::to_current;
 use super::{Event, StoreError};
 
@@ -25,6 +26,11 @@ pub struct EventWithMetadata {
 pub(super) const COLUMNS: &str = "position, organization_id, aggregate_type, aggregate_id, sequence, \
                        event_type, event_version, recorded_at, payload, metadata";
 
+/// The events after position `$1`, at most `$2`, in order.
+pub(super) const READ_AFTER: &str = "select position, organization_id, aggregate_type, \
+     aggregate_id, sequence, event_type, event_version, recorded_at, payload
+     from events where position > $1 order by position limit $2";
+
 /// The position of the newest event; [`Position::START`] of an empty log.
 ///
 /// # Errors
@@ -33,6 +39,50 @@ pub async fn head(executor: impl PgExecutor<'_>) -> Result<Position, StoreError>
     let newest: Option<i64> =
         sqlx::query_scalar("select max(position) from events").fetch_one(executor).await?;
     Ok(Position(newest.unwrap_or_default()))
+}
+
+/// The position of the newest event before a position; [`Position::START`] where there is none.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub(crate) async fn position_before(
+    executor: impl PgExecutor<'_>,
+    position: Position,
+) -> Result<Position, StoreError> {
+    let before: Option<i64> =
+        sqlx::query_scalar("select max(position) from events where position < $1")
+            .bind(position.0)
+            .fetch_one(executor)
+            .await?;
+    Ok(Position(before.unwrap_or_default()))
+}
+
+/// How much of the log a reader has not reached.
+pub(crate) struct Unpublished {
+    /// Positions after its own; a rolled-back append leaves some unused.
+    pub(crate) events: i64,
+    /// How long ago the first event after its own was stored.
+    pub(crate) seconds: f64,
+}
+
+/// What lies after a position.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub(crate) async fn unpublished(
+    executor: impl PgExecutor<'_>,
+    after: Position,
+) -> Result<Unpublished, StoreError> {
+    let (newest, seconds): (Option<i64>, Option<f64>) = sqlx::query_as(
+        "select (select max(position) from events),
+                (select extract(epoch from clock_timestamp() - recorded_at)::float8
+                 from events where position > $1 order by position limit 1)",
+    )
+    .bind(after.0)
+    .fetch_one(executor)
+    .await?;
+    let events = (newest.unwrap_or_default() - after.0).max(0);
+    Ok(Unpublished { events, seconds: seconds.unwrap_or_default().max(0.0) })
 }
 
 /// At most `limit` events after a position, in order. Fewer than `limit` means that the log ended
@@ -45,10 +95,8 @@ pub async fn read_after(
     after: Position,
     limit: i64,
 ) -> Result<Vec<Event>, StoreError> {
-    let query =
-        format!("select {COLUMNS} from events where position > $1 order by position limit $2");
-    let rows = sqlx::query(&query).bind(after.0).bind(limit).fetch_all(executor).await?;
-    rows.iter().map(|row| Ok(event(row)?.event)).collect()
+    let rows = sqlx::query(READ_AFTER).bind(after.0).bind(limit).fetch_all(executor).await?;
+    rows.iter().map(|row| Ok(bare_event(row)?)).collect()
 }
 
 /// At most `limit` events of one aggregate after a sequence, in order.
@@ -101,28 +149,44 @@ pub async fn read_aggregates(
     let mut rows =
         sqlx::query(&query).bind(aggregate_type).bind(ids).bind(sequences).fetch(executor);
     while let Some(row) = rows.try_next().await? {
-        apply(event(&row)?.event);
+        apply(bare_event(&row)?);
     }
     Ok(())
 }
 
 /// Reads a row that has the columns of `events`.
 pub(crate) fn event(row: &PgRow) -> Result<EventWithMetadata, sqlx::Error> {
-    let event_type: String = row.try_get("event_type")?;
-    let Json(payload) = row.try_get::<Json<Box<RawValue>>, _>("payload")?;
     let Json(metadata) = row.try_get("metadata")?;
-    let event = to_current(Event {
+    Ok(EventWithMetadata { event: bare_event(row)?, metadata })
+}
+
+/// The same without the metadata, which need not be among the columns.
+pub(super) fn bare_event(row: &PgRow) -> Result<Event, sqlx::Error> {
+    let event_type: String = row.try_get("event_type")?;
+    let event_version: String = row.try_get("event_version")?;
+    let aggregate_id: String = row.try_get("aggregate_id")?;
+    // A `json` value travels as its text.
+    let stored: &str = row.try_get_unchecked("payload")?;
+    let is_check = (event_type.as_str(), event_version.as_str()) == COMPACT_EVENT;
+    let payload = match is_check.then(|| expand(aggregate_id.parse().ok()?, stored)).flatten() {
+        Some(payload) => payload,
+        None => {
+            let stored = RawValue::from_string(stored.to_owned())
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            without_tag(stored, &event_type)
+        }
+    };
+    Ok(to_current(Event {
         position: Position(row.try_get("position")?),
         organization_id: OrganizationId(row.try_get("organization_id")?),
         aggregate_type: row.try_get("aggregate_type")?,
-        aggregate_id: row.try_get("aggregate_id")?,
+        aggregate_id,
         sequence: row.try_get("sequence")?,
-        event_version: row.try_get("event_version")?,
+        event_version,
         recorded_at: row.try_get("recorded_at")?,
-        payload: without_tag(payload, &event_type),
+        payload,
         event_type,
-    });
-    Ok(EventWithMetadata { event, metadata })
+    }))
 }
 
 /// `postgres-es` stores `{"MonitorPaused": {…}}`, the name once more around the event's own fields.

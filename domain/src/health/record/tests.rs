@@ -161,6 +161,24 @@ fn a_check_on_demand_counts_once() {
 }
 
 #[test]
+fn a_forgotten_check_on_demand_is_looked_up_also_after_an_older_one_came_late() {
+    let mut health = Health::default();
+    let policy = policy(&["a"], 1);
+    let on_demand = |number: u128| CheckResult {
+        check_id: CheckId(Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0000 + number)),
+        ..result("a", 3, Outcome::Up)
+    };
+    let results: Vec<_> = (1..=80).map(on_demand).collect();
+    run(&mut health, &policy, &results);
+    for event in decide(&health, &on_demand(0), &policy, true).unwrap() {
+        health.apply_event(&event);
+    }
+    let forgotten = decide(&health, &on_demand(5), &policy, false);
+    assert_eq!(forgotten, Err(HealthError::OlderThanRemembered));
+    assert_eq!(decide(&health, &on_demand(80), &policy, false), Err(HealthError::Duplicate));
+}
+
+#[test]
 fn the_status_follows_the_quorum_of_the_regions() {
     let mut health = Health::default();
     let policy = policy(&["a", "b", "c"], 1);

@@ -1,0 +1,174 @@
+//! Whether a check was recorded before, for checks that are older than what a `health` aggregate
+//! remembers.
+//!
+//! A monitor can have tens of millions of checks, and an index over their slots would cost every row.
+//! None is needed, because the order of the log leads to a slot. A check is recorded after its slot
+//! began. And as long as fewer than [`REMEMBERED_SLOTS`] later slots of its region are recorded, it is
+//! still among the remembered ones; whoever comes after that is late, and asks here first. So a slot
+//! lies between the moment it began and the 64th later slot, or else it was late.
+//!
+//! The late ones, and others that the order does not lead to (checks on demand, which have no slot, and
+//! checks of a slot that was ahead of the recorder's clock), are noted in `irregular_checks` by the
+//! transaction that records them.
+
+use std::collections::HashSet;
+
+use chrono::Duration;
+use pulsetrail_domain::check::CheckResult;
+use pulsetrail_domain::health::{Health, HealthEvent, REMEMBERED_SLOTS};
+use pulsetrail_domain::{CheckId, MonitorId, Region, Timestamp};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{StoreError, read_aggregate};
+
+/// How far the clocks of the schedulers and recorders may be apart from that of the database.
+const CLOCK_SKEW: Duration = Duration::minutes(5);
+const PAGE: i64 = 500;
+
+/// Notes checks that the order of the log does not lead to, in the transaction that records them.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn note_irregular_checks(
+    transaction: &mut PgConnection,
+    checks: &[(MonitorId, CheckId)],
+) -> Result<(), StoreError> {
+    if checks.is_empty() {
+        return Ok(());
+    }
+    let (monitors, checks): (Vec<Uuid>, Vec<Uuid>) =
+        checks.iter().map(|(monitor, check)| (monitor.0, check.0)).unzip();
+    sqlx::query(
+        "insert into irregular_checks (monitor_id, check_id)
+         select * from unnest($1::uuid[], $2::uuid[])
+         on conflict (monitor_id, check_id) do nothing",
+    )
+    .bind(monitors)
+    .bind(checks)
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// A slot that is looked for.
+struct Sought<'a> {
+    check_id: CheckId,
+    region: &'a Region,
+    scheduled_at: Timestamp,
+    /// Later slots of the region that were met.
+    later: usize,
+}
+
+/// Which of the given checks of a monitor were recorded before.
+///
+/// # Errors
+/// [`StoreError`]: nothing is known then.
+pub async fn recorded_before(
+    pool: &PgPool,
+    monitor: MonitorId,
+    wanted: &[&CheckResult],
+) -> Result<HashSet<CheckId>, StoreError> {
+    let ids: Vec<Uuid> = wanted.iter().map(|result| result.check_id.0).collect();
+    let noted: Vec<Uuid> = sqlx::query_scalar(
+        "select check_id from irregular_checks where monitor_id = $1 and check_id = any($2)",
+    )
+    .bind(monitor.0)
+    .bind(ids)
+    .fetch_all(pool)
+    .await?;
+    let mut found: HashSet<CheckId> = noted.into_iter().map(CheckId).collect();
+    let sought = wanted
+        .iter()
+        .filter(|result| !result.is_on_demand() && !found.contains(&result.check_id))
+        .map(|result| Sought {
+            check_id: result.check_id,
+            region: &result.region,
+            scheduled_at: result.scheduled_at,
+            later: 0,
+        })
+        .collect();
+    search(pool, &monitor.to_string(), sought, &mut found).await?;
+    Ok(found)
+}
+
+async fn search(
+    pool: &PgPool,
+    aggregate_id: &str,
+    mut sought: Vec<Sought<'_>>,
+    found: &mut HashSet<CheckId>,
+) -> Result<(), StoreError> {
+    sought.sort_by_key(|slot| slot.scheduled_at);
+    let mut sequence = 0;
+    while let Some(begins) = sought.first().map(|first| first.scheduled_at - CLOCK_SKEW) {
+        sequence = sequence_before(pool, aggregate_id, begins).await?.max(sequence);
+        // Page by page, until the next slot can only lie far ahead.
+        while sought.first().is_some_and(|first| first.scheduled_at - CLOCK_SKEW <= begins) {
+            let page =
+                read_aggregate(pool, Health::AGGREGATE, aggregate_id, sequence, PAGE).await?;
+            for stored in &page {
+                let event = stored.event.health_event().map_err(|source| {
+                    StoreError::Unreadable { position: stored.event.position.0, source }
+                })?;
+                if let HealthEvent::CheckCompleted(result) = event {
+                    meet(&result, &mut sought, found);
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() as i64 == PAGE => sequence = last.event.sequence,
+                _ => return Ok(()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes a recorded check into account: it is one of those sought, or later than some of them.
+fn meet(result: &CheckResult, sought: &mut Vec<Sought<'_>>, found: &mut HashSet<CheckId>) {
+    if result.is_on_demand() {
+        return;
+    }
+    sought.retain_mut(|slot| {
+        if *slot.region != result.region || slot.scheduled_at > result.scheduled_at {
+            return true;
+        }
+        if slot.scheduled_at == result.scheduled_at {
+            found.insert(slot.check_id);
+            return false;
+        }
+        slot.later += 1;
+        slot.later < REMEMBERED_SLOTS
+    });
+}
+
+/// The sequence of the last event that was recorded before a moment; 0 where there is none. A binary
+/// search, for within an aggregate sequence and time grow together.
+async fn sequence_before(
+    pool: &PgPool,
+    aggregate_id: &str,
+    moment: Timestamp,
+) -> Result<i64, StoreError> {
+    let sequence = sqlx::query_scalar(
+        "with recursive place (low, high) as (
+             select 0::bigint, 1 + coalesce((
+                 select sequence from events where aggregate_type = $1 and aggregate_id = $2
+                 order by sequence desc limit 1), 0)
+             union all
+             select case when probe.recorded_at >= $3 then low else probe.sequence end,
+                    case when probe.recorded_at >= $3 then (low + high) / 2 else high end
+             from place cross join lateral (
+                 select sequence, recorded_at from events
+                 where aggregate_type = $1 and aggregate_id = $2 and sequence >= (low + high) / 2
+                 order by sequence limit 1
+             ) as probe
+             where high - low > 1
+         )
+         select max(low) from place",
+    )
+    .bind(Health::AGGREGATE)
+    .bind(aggregate_id)
+    .bind(moment)
+    .fetch_one(pool)
+    .await?;
+    Ok(sequence)
+}

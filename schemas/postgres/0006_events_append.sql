@@ -1,0 +1,49 @@
+-- The batch append in one call. It is `volatile`, so that each of its statements sees what was
+-- committed before it began: the heads are read after the lock is held, and stay as they are read.
+-- It returns the places, from 1, of the aggregates that were not at the expected version, or whose
+-- guard was not; nothing of theirs is stored, and everything else is.
+create function events_append(
+    -- One element an aggregate.
+    types text[], ids text[], expected bigint[], organizations uuid[],
+    guard_types text[], guard_ids text[], guards_expected bigint[],
+    -- One element an event: the place of its aggregate, and its number in this append, both from 1.
+    places bigint[], numbers bigint[], names text[], versions text[], payloads text[]
+) returns setof bigint language plpgsql volatile as $$
+declare
+    -- Of each aggregate the head that its events follow; null where it, or its guard, has moved. An
+    -- array, because a join with the events would be planned for a handful of rows.
+    heads bigint[];
+begin
+    perform pg_advisory_xact_lock(7013846129);
+    -- `order by … limit 1` instead of `max`: one descent of the primary key for each head.
+    select array_agg(
+        case
+            when (expects is null or expects = head)
+             and (guard_expects is null or guard_expects = coalesce((
+                select sequence from events
+                where aggregate_type = guard_type and aggregate_id = guard_id
+                order by sequence desc limit 1), 0))
+            then head
+        end order by place)
+    into heads
+    from (
+        select one.*, coalesce((
+            select sequence from events
+            where aggregate_type = one.type and aggregate_id = one.id
+            order by sequence desc limit 1), 0) as head
+        from unnest(types, ids, expected, guard_types, guard_ids, guards_expected)
+             with ordinality as one (type, id, expects, guard_type, guard_id, guard_expects, place)
+        offset 0
+    ) as wanted;
+    insert into events (aggregate_type, aggregate_id, sequence, organization_id,
+                        event_type, event_version, payload, metadata)
+    select types[place], ids[place], heads[place] + number, organizations[place],
+           name, version, payload::json, '{}'
+    from unnest(places, numbers, names, versions, payloads)
+         with ordinality as new (place, number, name, version, payload, turn)
+    where heads[place] is not null
+    order by turn;
+    return query
+        select place::bigint from generate_subscripts(heads, 1) as place
+        where heads[place] is null order by place;
+end $$;
