@@ -15,13 +15,16 @@ declare
     heads bigint[];
 begin
     perform pg_advisory_xact_lock(7013846129);
-    -- `order by … limit 1` instead of `max`: one descent of the primary key for each head.
+    -- Heads are looked for from the expected version on. Without that bound the index would hand over
+    -- every sequence of the aggregate that lies on the same leaf, some hundred, to find the last one.
+    -- A head below the expected version comes out as 0, and is a conflict as well.
     select array_agg(
         case
             when (expects is null or expects = head)
              and (guard_expects is null or guard_expects = coalesce((
                 select sequence from events
                 where aggregate_type = guard_type and aggregate_id = guard_id
+                  and sequence >= guard_expects
                 order by sequence desc limit 1), 0))
             then head
         end order by place)
@@ -30,6 +33,7 @@ begin
         select one.*, coalesce((
             select sequence from events
             where aggregate_type = one.type and aggregate_id = one.id
+              and sequence >= coalesce(one.expects, 0)
             order by sequence desc limit 1), 0) as head
         from unnest(types, ids, expected, guard_types, guard_ids, guards_expected)
              with ordinality as one (type, id, expects, guard_type, guard_id, guard_expects, place)
