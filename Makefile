@@ -31,7 +31,7 @@ bench: engines ## Measure (ONLY=name for one figure)
 	@exec cargo bench --quiet --bench bench -- $(ONLY)
 
 soak: engines ## Run the long fault, fuzz and browser runs
-	@cargo build --release -p chdb-server && PULSETRAIL_SOAK=1 exec cargo test --workspace --release -- --include-ignored
+	@cargo build --release -p chdb-server && PULSETRAIL_SOAK=1 exec cargo test --workspace --release
 
 lint: tools ## Check format and lints
 	@cargo fmt --all --check && exec cargo clippy --workspace --all-targets -- -D warnings

@@ -84,13 +84,13 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
             while roles.join_next().await.is_some() {}
             serving.await.context("HTTP ended")?
         };
-        match tokio::time::timeout(DRAIN, drained).await {
-            Ok(served) => served,
-            Err(_) => {
-                tracing::warn!("some roles did not finish in time; nothing acknowledged is lost");
-                Ok(())
-            }
-        }
+        let drained = tokio::time::timeout(DRAIN, drained).await.unwrap_or_else(|_| {
+            tracing::warn!("some roles did not finish in time; nothing acknowledged is lost");
+            Ok(())
+        });
+        // Before Postgres is stopped, so that it does not have to break connections.
+        let _ = tokio::time::timeout(Duration::from_secs(2), connected.store.close()).await;
+        drained
     }
     .await;
     engines.stop().await;

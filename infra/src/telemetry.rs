@@ -23,7 +23,8 @@ pub fn install(
     filter: &str,
     format: LogFormat,
 ) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let filter = EnvFilter::try_new(filter)?;
+    // What Postgres remarks while the schema is applied is no news to an operator; `filter` can ask for it.
+    let filter = EnvFilter::try_new(format!("sqlx::postgres::notice=warn,{filter}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

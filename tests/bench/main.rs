@@ -31,7 +31,12 @@ async fn run(only: Option<&str>) {
     if wanted(&["ready_warm_ms"]) {
         ready::measure(&mut table).await;
     }
-    if wanted(&["registered_to_first_event_ms", "commit_to_socket_ms", "rss_mb"]) {
+    if wanted(&[
+        "registered_to_first_event_ms",
+        "broken_to_down_ms",
+        "commit_to_socket_ms",
+        "rss_mb",
+    ]) {
         path::measure(&mut table, only).await;
     }
     if wanted(&["append_batch"]) {

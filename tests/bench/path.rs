@@ -19,6 +19,7 @@ use crate::table::Table;
 use crate::{BINARY, memory, round_trip};
 
 const MONITORS: usize = 100;
+const BREAKS: usize = 20;
 const EVENTS_PER_SECOND: u32 = 500;
 const EVENTS: u32 = 5_000;
 
@@ -37,6 +38,14 @@ pub(crate) async fn measure(table: &mut Table, only: Option<&str>) {
         let reference = "three bare Kafka round trips: job, result, event";
         let name = "registered_to_first_event_ms";
         first_events.report(table, name, reference, &mut bare, 3.0);
+    }
+    if wanted("broken_to_down_ms") {
+        let interval_ms = 1_000.0;
+        let mut ceiling = Samples::default();
+        ceiling.add(2.0 * interval_ms);
+        let reference = "two intervals of 1 s, the most that is allowed";
+        let name = "broken_to_down_ms";
+        breaks(&user).await.report(table, name, reference, &mut ceiling, 1.0);
     }
     if wanted("commit_to_socket_ms") || wanted("rss_mb") {
         let mut latencies = commits(&user, &kafka, &monitors).await;
@@ -71,6 +80,30 @@ async fn registrations(user: &User, target: &Target) -> (Samples, Vec<MonitorId>
         monitors.push(answer.body["id"].as_str().expect("an id").parse().expect("an id"));
     }
     (samples, monitors)
+}
+
+/// Breaks a target that is checked every second, again and again, and measures until `WentDown` is on a
+/// WebSocket.
+async fn breaks(user: &User) -> Samples {
+    let target = Target::start().await;
+    let monitor = user.watch(&target.url()).await;
+    let mut feed = user.live().await;
+    feed.subscribe(json!([monitor]), None).await;
+    let mut samples = Samples::default();
+    for _ in 0..BREAKS {
+        feed.until_event("CheckCompleted").await;
+        // Not always at the same moment of the interval.
+        tokio::time::sleep(Duration::from_millis(rand::random_range(0..1_000))).await;
+        let begun = Instant::now();
+        target.die();
+        feed.until_event("WentDown").await;
+        samples.add(begun.elapsed().as_secs_f64() * 1_000.0);
+        target.come_back().await;
+        feed.until_event("Recovered").await;
+    }
+    let archived = user.request(reqwest::Method::DELETE, &format!("/api/v1/monitors/{monitor}"));
+    assert!(user.send(archived).await.status.is_success());
+    samples
 }
 
 /// Sends results at a steady rate, and measures from each event's commit to its arrival at a

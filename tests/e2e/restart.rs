@@ -1,9 +1,55 @@
 //! Ends and new beginnings.
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
 use pulsetrail_harness::{Target, User, eventually};
 use serde_json::json;
 
 use crate::corner;
+
+/// The processes whose parent is `parent`.
+fn children_of(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The name in parentheses may hold spaces: the parent is the second field behind it.
+        let parent_of = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
+        parent_of.and_then(|text| text.parse().ok()) == Some(parent)
+    })
+    .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_prober_is_replaced_and_a_killed_parent_leaves_no_child() {
+    let corner = corner().await;
+    let app = corner.start().await;
+    let user = User::sign_up(&app.url).await;
+    let target = Target::start().await;
+    let monitor = user.watch(&target.url()).await;
+    user.until_status(&monitor, "up").await;
+
+    let probers = children_of(app.pid());
+    assert_eq!(probers.len(), 1, "{probers:?}");
+    let killed = Command::new("kill").args(["-KILL", &probers[0].to_string()]).status();
+    assert!(killed.unwrap().success());
+    let checks = user.events(&monitor).await.len();
+    eventually("another prober goes on", async || {
+        let others = children_of(app.pid());
+        let replaced = others.len() == 1 && others != probers;
+        (replaced && user.events(&monitor).await.len() > checks + 1).then_some(())
+    })
+    .await;
+
+    let prober = children_of(app.pid())[0];
+    app.kill().await;
+    eventually("the prober is gone", async || {
+        (!Path::new(&format!("/proc/{prober}")).exists()).then_some(())
+    })
+    .await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_restart_the_history_is_there_and_the_checks_go_on() {

@@ -112,6 +112,11 @@ impl Store {
         Ok(Self { read, write })
     }
 
+    /// Ends every connection. What is under way is finished first.
+    pub async fn close(&self) {
+        tokio::join!(self.read.close(), self.write.close());
+    }
+
     /// Applies every part of the schema that is not there yet.
     ///
     /// # Errors
