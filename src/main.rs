@@ -1,9 +1,11 @@
 //! Pulsetrail: an event-sourced uptime monitor. This binary is every role, and `up` is all of them.
 
+mod api_document;
 mod cli;
 mod connect;
 mod dead_letters;
 mod demo;
+mod manners;
 mod probe_http;
 mod roles;
 mod server;

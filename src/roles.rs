@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connect::{Connected, connect, kafka};
 use crate::probe_http::{self, Readiness, RoleReady};
-use crate::{server, shutdown};
+use crate::{api_document, manners, server, shutdown};
 
 /// Where `up` and `server` listen unless told otherwise.
 pub(crate) const DEFAULT_LISTEN: SocketAddr =
@@ -158,9 +158,10 @@ pub(crate) async fn serve(
     let routes = Router::new()
         .merge(pulsetrail_commands::router(commands))
         .merge(pulsetrail_projections::router(queries))
+        .merge(api_document::router())
         .merge(probe_http::router(readiness, metrics));
     ready.set(true);
-    server::serve(listener, server::with_manners(routes), shutdown).await?;
+    server::serve(listener, manners::with_manners(routes, settings), shutdown).await?;
     // The upgraded connections say goodbye by themselves; axum does not wait for them.
     let _ = tokio::time::timeout(Duration::from_secs(3), hub.drained()).await;
     Ok(())

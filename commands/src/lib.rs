@@ -4,4 +4,4 @@ pub mod accounts;
 pub mod api;
 pub mod recorder;
 
-pub use api::{CommandState, InstallationRules, router};
+pub use api::{CommandState, InstallationRules, components, documented_router, router};

@@ -8,4 +8,4 @@ mod queries;
 pub mod views;
 
 pub use live::LiveHub;
-pub use queries::{QueryState, router};
+pub use queries::{QueryState, components, documented_router, router};

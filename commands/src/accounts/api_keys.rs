@@ -3,6 +3,7 @@
 use pulsetrail_domain::access::OrganizationEvent;
 use pulsetrail_domain::{ApiKeyId, OrganizationId, Role, Timestamp, UserId};
 use pulsetrail_infra::store::append_access;
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{PgExecutor, PgPool, Row};
@@ -12,7 +13,7 @@ use super::secret::Secret;
 use super::tables::{AccountFailure, stored_role};
 
 /// An API key, without its secret.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ApiKey {
     /// The key.
     pub id: ApiKeyId,

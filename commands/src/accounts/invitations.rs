@@ -5,6 +5,7 @@ use pulsetrail_domain::access::OrganizationEvent;
 use pulsetrail_domain::{InvitationId, OrganizationId, Role, Timestamp, UserId};
 use pulsetrail_infra::http::secret_hash;
 use pulsetrail_infra::store::append_access;
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{PgExecutor, PgPool, Row};
@@ -19,7 +20,7 @@ use super::{Email, Metadata};
 const GOOD_FOR_DAYS: i32 = 7;
 
 /// An invitation that nobody has accepted yet, without its token.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Invitation {
     /// The invitation.
     pub id: InvitationId,

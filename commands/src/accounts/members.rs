@@ -3,6 +3,7 @@
 use pulsetrail_domain::access::OrganizationEvent;
 use pulsetrail_domain::{OrganizationId, Role, Timestamp, UserId};
 use pulsetrail_infra::store::append_access;
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, PgPool, Row};
@@ -12,7 +13,7 @@ use super::Metadata;
 use super::tables::{AccountFailure, insert_organization, organization_name, stored_role};
 
 /// A person in an organization.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Member {
     /// The person.
     pub user_id: UserId,
@@ -27,7 +28,7 @@ pub struct Member {
 }
 
 /// An organization that a person belongs to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Membership {
     /// The organization.
     pub id: OrganizationId,

@@ -12,6 +12,18 @@ use super::CommandState;
 use super::request::Writer;
 
 /// Lists them, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/dead-letters",
+    tag = "operations",
+    operation_id = "listDeadLetters",
+    params(
+        ("limit" = Option<u16>, Query, description = "Items on a page; 100 where it is left out.", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page of dead letters.", body = ref(pulsetrail_infra::http::schema_of::<Page<StoredLetter>>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn list(
     State(state): State<CommandState>,
     identity: Identity,
@@ -28,6 +40,17 @@ pub(crate) async fn list(
 }
 
 /// Shows one.
+#[utoipa::path(
+    get,
+    path = "/api/v1/dead-letters/{id}",
+    tag = "operations",
+    operation_id = "showDeadLetter",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+    ),
+    responses((status = 200, description = "The dead letter.", body = ref(pulsetrail_infra::http::schema_of::<StoredLetter>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn show(
     State(state): State<CommandState>,
     identity: Identity,
@@ -39,6 +62,17 @@ pub(crate) async fn show(
 }
 
 /// Has one tried again: 202 with it. 409 of one that cannot be.
+#[utoipa::path(
+    post,
+    path = "/api/v1/dead-letters/{id}/retry",
+    tag = "operations",
+    operation_id = "retryDeadLetter",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+    ),
+    responses((status = 202, description = "The dead letter, which is tried again.", body = ref(pulsetrail_infra::http::schema_of::<StoredLetter>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn retry(
     State(state): State<CommandState>,
     Writer(identity): Writer,

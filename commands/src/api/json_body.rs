@@ -55,6 +55,12 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
+/// Reads a `T` out of JSON that was read before.
+pub(crate) fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| Problem::invalid(vec![violation("", &error)]))
+}
+
 /// What serde refused, and where, as a pointer behind `prefix`.
 pub(crate) fn violation(
     prefix: &str,
@@ -99,7 +105,7 @@ fn says_json(headers: &HeaderMap) -> bool {
 
 pub(crate) fn unread(rejection: BytesRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let detail = "The body is longer than 262144 bytes.";
+        let detail = "The body is longer than this route takes.";
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     } else {
         Problem::bad_request("The body could not be read.")

@@ -5,6 +5,7 @@ mod dead_letters;
 mod json_body;
 mod me;
 mod monitors;
+mod no_body;
 mod people;
 mod precondition;
 mod request;
@@ -14,44 +15,87 @@ mod tests;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, patch, post, put};
+use axum::routing::{delete, post};
+use pulsetrail_infra::http::{Components, MonitorBody, Page, Problem};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
 
 pub use state::{CommandState, InstallationRules};
 
 /// The longest body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 256 * 1_024;
+/// The longest body of a bulk call, in bytes.
+const MAX_BULK_BODY_BYTES: usize = 8 * 1_024 * 1_024;
 
 /// Every route of the write side. The read side's router is merged with it: where both serve a path,
 /// each its own methods, the path's parameter is called `id` in both.
 pub fn router(state: CommandState) -> Router {
-    Router::new()
-        .route("/api/v1/auth/register", post(auth::register))
-        .route("/api/v1/auth/login", post(auth::login))
-        .route("/api/v1/auth/refresh", post(auth::refresh))
-        .route("/api/v1/auth/logout", post(auth::logout))
-        .route("/api/v1/me", get(me::me).delete(me::erase))
-        .route("/api/v1/me/password", put(me::change_password))
-        .route("/api/v1/organizations", get(people::list_organizations))
-        .route("/api/v1/organizations/{id}/switch", post(people::switch_organization))
-        .route("/api/v1/members", get(people::list_members))
-        .route("/api/v1/members/{id}", patch(people::change_member).delete(people::remove_member))
-        .route("/api/v1/invitations", post(people::create_invitation).get(people::list_invitations))
-        .route("/api/v1/invitations/{id}", delete(people::withdraw_invitation))
-        .route("/api/v1/invitations/accept", post(people::accept_invitation))
-        .route("/api/v1/api-keys", post(people::create_api_key).get(people::list_api_keys))
-        .route("/api/v1/api-keys/{id}", delete(people::revoke_api_key))
-        .route("/api/v1/monitors", post(monitors::register))
-        .route("/api/v1/monitors/{id}", patch(monitors::reconfigure).delete(monitors::archive))
-        .route("/api/v1/monitors/{id}/pause", post(monitors::pause))
-        .route("/api/v1/monitors/{id}/resume", post(monitors::resume))
-        .route("/api/v1/monitors/{id}/check", post(monitors::check))
-        .route("/api/v1/dead-letters", get(dead_letters::list))
-        .route("/api/v1/dead-letters/{id}", get(dead_letters::show))
-        .route("/api/v1/dead-letters/{id}/retry", post(dead_letters::retry))
-        // The short forms.
-        .route("/api/websites", post(monitors::register))
-        .route("/api/websites/{id}", delete(monitors::archive))
-        .route("/monitors/{id}/check", post(monitors::check))
+    let (routes, _) = documented_router().split_for_parts();
+    routes.with_state(state)
+}
+
+/// The same, with the documentation of each route.
+pub fn documented_router() -> OpenApiRouter<CommandState> {
+    OpenApiRouter::new()
+        .routes(routes!(auth::register::register))
+        .routes(routes!(auth::login::login))
+        .routes(routes!(auth::refresh::refresh))
+        .routes(routes!(auth::logout::logout))
+        .routes(routes!(me::show::me, me::erase::erase))
+        .routes(routes!(me::password::change_password))
+        .routes(routes!(people::organizations::list_organizations))
+        .routes(routes!(people::organizations::switch_organization))
+        .routes(routes!(people::members::list_members))
+        .routes(routes!(people::members::change_member, people::members::remove_member))
+        .routes(routes!(
+            people::invitations::create_invitation,
+            people::invitations::list_invitations
+        ))
+        .routes(routes!(people::invitations::withdraw_invitation))
+        .routes(routes!(people::invitations::accept_invitation))
+        .routes(routes!(people::api_keys::create_api_key, people::api_keys::list_api_keys))
+        .routes(routes!(people::api_keys::revoke_api_key))
+        .routes(routes!(monitors::register::register))
+        .routes(routes!(monitors::bulk::bulk).layer(DefaultBodyLimit::max(MAX_BULK_BODY_BYTES)))
+        .routes(routes!(monitors::reconfigure::reconfigure, monitors::archive::archive))
+        .routes(routes!(monitors::pause::pause))
+        .routes(routes!(monitors::pause::resume))
+        .routes(routes!(monitors::check::check))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::show))
+        .routes(routes!(dead_letters::retry))
+        // The short forms; the document has them beside the full ones.
+        .route("/api/websites", post(monitors::register::register))
+        .route("/api/websites/{id}", delete(monitors::archive::archive))
+        .route("/monitors/{id}/check", post(monitors::check::check))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(state)
+}
+
+/// The schemas of the bodies that these routes take and give.
+pub fn components(components: &mut Components) {
+    components.add::<Problem>();
+    components.add::<MonitorBody>();
+    components.add::<auth::register::RegisterBody>();
+    components.add::<auth::login::LoginBody>();
+    components.add::<auth::refresh::RefreshBody>();
+    components.add::<auth::SessionBody>();
+    components.add::<me::show::Me>();
+    components.add::<me::password::PasswordBody>();
+    components.add::<me::erase::EraseBody>();
+    components.add::<people::api_keys::ApiKeyBody>();
+    components.add::<people::api_keys::CreatedApiKey>();
+    components.add::<Page<crate::accounts::ApiKey>>();
+    components.add::<people::members::MemberBody>();
+    components.add::<Page<crate::accounts::Member>>();
+    components.add::<Page<crate::accounts::Membership>>();
+    components.add::<people::invitations::InvitationBody>();
+    components.add::<people::invitations::CreatedInvitation>();
+    components.add::<people::invitations::AcceptBody>();
+    components.add::<Page<crate::accounts::Invitation>>();
+    components.add::<monitors::body::MonitorInput>();
+    components.add::<monitors::body::MonitorPatch>();
+    components.add::<monitors::bulk::BulkBody>();
+    components.add::<monitors::bulk::BulkResult>();
+    components.add::<monitors::check::CheckAsked>();
+    components.add::<Page<pulsetrail_infra::dead_letters::StoredLetter>>();
 }

@@ -55,7 +55,7 @@ impl Default for Retries {
 }
 
 /// One value outside its limits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Violation {
     /// Where, as a JSON pointer (RFC 6901) into the monitor's body.
     pub pointer: String,

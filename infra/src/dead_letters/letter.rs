@@ -3,6 +3,7 @@
 use pulsetrail_domain::{OrganizationId, Position, Timestamp};
 use rdkafka::Message;
 use rdkafka::message::Headers;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -60,7 +61,7 @@ impl From<&DecodeError> for Reason {
 }
 
 /// Where a dead letter comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Origin {
     /// A message of Kafka.
@@ -80,7 +81,7 @@ pub enum Origin {
 }
 
 /// A message that is itself at fault. This is also the form of the copies in Kafka.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Letter {
     /// Its identity, a UUIDv7.
     pub id: Uuid,

@@ -1,6 +1,7 @@
 //! Reading dead letters.
 
 use pulsetrail_domain::{OrganizationId, Position, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::{PgExecutor, Row};
@@ -37,7 +38,7 @@ impl Scope {
 }
 
 /// What became of a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LetterStatus {
     /// It waits for somebody to look at it.
@@ -49,7 +50,7 @@ pub enum LetterStatus {
 }
 
 /// A dead letter as it is kept.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct StoredLetter {
     /// What became of it.
     pub status: LetterStatus,

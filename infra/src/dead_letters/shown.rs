@@ -3,10 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rdkafka::message::{Header, Headers, OwnedHeaders};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Bytes: a JSON text where they are a readable one, else `{"base64": "…"}` (RFC 4648, section 4).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Shown {
     /// UTF-8 without control characters other than tab and line ends.
@@ -40,7 +41,7 @@ impl Shown {
 }
 
 /// A header of a message. A key can occur several times, and its value can be missing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LetterHeader {
     /// Its name.
     pub key: String,

@@ -6,7 +6,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
-use pulsetrail_domain::OrganizationId;
+use pulsetrail_domain::{OrganizationId, Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -52,7 +52,8 @@ impl IdempotencyKey {
         Some(Uuid::new_v5(&NAMESPACE, &name))
     }
 
-    /// Keeps the body that came with the key, the first time.
+    /// Keeps the body that came with the key, the first time, and says when that was; none without a
+    /// key.
     ///
     /// # Errors
     /// 422 where another body came with it before.
@@ -62,11 +63,11 @@ impl IdempotencyKey {
         organization_id: OrganizationId,
         route: &str,
         body: &Value,
-    ) -> Result<(), Problem> {
-        let Some(key) = &self.0 else { return Ok(()) };
+    ) -> Result<Option<Timestamp>, Problem> {
+        let Some(key) = &self.0 else { return Ok(None) };
         let hash = body_hash(body);
         // Keys are kept for a week; a few old ones go with each new one.
-        let first: Vec<u8> = sqlx::query_scalar(
+        let (first, at): (Vec<u8>, Timestamp) = sqlx::query_as(
             "with old as (
                  delete from idempotency_keys where ctid = any(array(
                      select ctid from idempotency_keys
@@ -77,7 +78,7 @@ impl IdempotencyKey {
              values ($1, $2, $3, $4)
              on conflict (organization_id, route, key)
                  do update set body_hash = idempotency_keys.body_hash
-             returning body_hash",
+             returning body_hash, created_at",
         )
         .bind(organization_id.0)
         .bind(route)
@@ -85,7 +86,7 @@ impl IdempotencyKey {
         .bind(&hash)
         .fetch_one(pool)
         .await?;
-        if first == hash { Ok(()) } else { Err(Self::reused()) }
+        if first == hash { Ok(Some(at)) } else { Err(Self::reused()) }
     }
 
     /// 422: the key came with another body before.

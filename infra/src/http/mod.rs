@@ -4,6 +4,7 @@
 mod access_tokens;
 mod authenticator;
 mod client;
+mod document;
 mod idempotency;
 mod identity;
 mod monitor_body;
@@ -15,6 +16,7 @@ mod rate_limit;
 pub use access_tokens::{AccessTokens, TokenClaims};
 pub use authenticator::{API_KEY_PREFIX, Authenticator, SESSION_COOKIE, cookie, secret_hash};
 pub use client::Ingress;
+pub use document::{Components, schema_of};
 pub use idempotency::{IdempotencyKey, body_hash};
 pub use identity::{Credential, Identity};
 pub use monitor_body::{

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pulsetrail_domain::monitor::{Monitor, MonitorConfig, Retries, Target};
 use pulsetrail_domain::{MonitorId, OrganizationId, Region, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
@@ -28,7 +29,7 @@ pub const MONITOR_BODY_TABLES: &str = "monitor_view left join monitor_status usi
 const PENDING: &str = "pending";
 
 /// A monitor as callers see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MonitorBody {
     /// The monitor.
     pub id: MonitorId,

@@ -6,13 +6,14 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pulsetrail_domain::monitor::{MonitorError, Violation};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::store::{MonitorFailure, StoreError};
 
 /// An error response, `application/problem+json`. `code` is stable, `detail` is for people. A 5xx
 /// says nothing of its cause: that is in the log.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Problem {
     /// The HTTP status.
     pub status: u16,
@@ -26,9 +27,12 @@ pub struct Problem {
     /// Every value that is not valid, with its place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Violation>,
+    /// The request, for who asks an operator about it; of a 5xx alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Box<str>>,
     /// Seconds until it is worth trying again: `Retry-After`.
     #[serde(skip)]
-    pub retry_after: Option<u64>,
+    pub retry_after: Option<u32>,
 }
 
 impl Problem {
@@ -41,6 +45,7 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Error"),
             detail: Some(detail.into()),
             errors: Vec::new(),
+            request_id: None,
             retry_after: None,
         }
     }
@@ -78,7 +83,8 @@ impl Problem {
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail);
         // Rounded up: who comes back then is let in.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        Self { retry_after: Some(seconds.max(1)), ..problem }
+        let seconds = u32::try_from(seconds.max(1)).unwrap_or(u32::MAX);
+        Self { retry_after: Some(seconds), ..problem }
     }
 
     /// 400: the request itself cannot be read.
@@ -115,7 +121,11 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.retry_after;
-        let mut response = (status, Json(self)).into_response();
+        let mut response = (status, Json(&self)).into_response();
+        if status.is_server_error() {
+            // For the layer that knows the request's id.
+            response.extensions_mut().insert(self);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {

@@ -12,7 +12,7 @@ mod message;
 mod replay;
 mod rooms;
 mod session;
-mod sse;
+pub(crate) mod sse;
 mod switchboard;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,8 +29,6 @@ use pulsetrail_infra::store::{Event, Store, head};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-pub(crate) use self::sse::listen;
 
 use self::event::LiveEvent;
 use self::memory::Bounds;
@@ -143,6 +141,14 @@ impl LiveHub {
 }
 
 /// `GET /api/v1/live`: takes the connection over.
+#[utoipa::path(
+    get,
+    path = "/api/v1/live",
+    tag = "live",
+    operation_id = "connectLive",
+    responses((status = 101, description = "A WebSocket: see the document of the feed.")),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn connect(
     identity: Identity,
     State(hub): State<LiveHub>,

@@ -31,6 +31,14 @@ pub(crate) struct Listening {
 }
 
 /// `GET /api/v1/live/sse`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/live/sse",
+    tag = "live",
+    operation_id = "listenLive",
+    responses((status = 200, description = "Server-Sent Events.", content_type = "text/event-stream")),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn listen(
     identity: Identity,
     State(hub): State<LiveHub>,

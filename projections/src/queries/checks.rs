@@ -7,6 +7,7 @@ use pulsetrail_domain::check::CheckResult;
 use pulsetrail_domain::{Position, Timestamp};
 use pulsetrail_infra::clickhouse::ClickHouseError;
 use pulsetrail_infra::http::{Identity, Page, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -26,7 +27,7 @@ pub(super) struct ListParameters {
 }
 
 /// A check: the fields of its event, and where in the log it stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct CheckBody {
     position: Position,
     recorded_at: Timestamp,
@@ -34,6 +35,22 @@ pub(super) struct CheckBody {
     result: CheckResult,
 }
 
+/// Lists what the checks of a monitor found out, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/monitors/{id}/checks",
+    tag = "history",
+    operation_id = "listChecks",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+        ("from" = Option<String>, Query, description = "Only those scheduled from then on.", format = DateTime),
+        ("to" = Option<String>, Query, description = "Only those scheduled before then.", format = DateTime),
+        ("limit" = Option<u16>, Query, description = "Items on a page; 100 where it is left out.", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page of checks, newest first.", body = ref(pulsetrail_infra::http::schema_of::<Page<CheckBody>>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(super) async fn list(
     identity: Identity,
     State(state): State<QueryState>,

@@ -5,6 +5,7 @@ use axum::extract::State;
 use pulsetrail_domain::{Position, Timestamp};
 use pulsetrail_infra::http::{Identity, Page, Problem};
 use pulsetrail_infra::store::{EventWithMetadata, read_monitors_after};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -20,7 +21,7 @@ pub(super) struct ListParameters {
 }
 
 /// An event as it is stored.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct EventBody {
     position: Position,
     aggregate_type: String,
@@ -29,7 +30,9 @@ pub(super) struct EventBody {
     event_type: String,
     event_version: String,
     recorded_at: Timestamp,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     payload: Box<RawValue>,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     metadata: Box<RawValue>,
 }
 
@@ -49,6 +52,20 @@ impl From<EventWithMetadata> for EventBody {
     }
 }
 
+/// Lists the stored events of a monitor and its health, oldest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/monitors/{id}/events",
+    tag = "history",
+    operation_id = "listEvents",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+        ("after" = Option<u64>, Query, description = "Only those after this position.", maximum = 9007199254740991.0),
+        ("limit" = Option<u16>, Query, description = "Items on a page; 100 where it is left out.", minimum = 1, maximum = 1000),
+    ),
+    responses((status = 200, description = "A page of events, oldest first.", body = ref(pulsetrail_infra::http::schema_of::<Page<EventBody>>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(super) async fn list(
     identity: Identity,
     State(state): State<QueryState>,

@@ -13,8 +13,10 @@ use axum::extract::FromRef;
 use axum::routing::get;
 use clickhouse::Client;
 use pulsetrail_domain::{MonitorId, OrganizationId};
-use pulsetrail_infra::http::{Authenticator, Problem};
+use pulsetrail_infra::http::{Authenticator, Components, MonitorBody, Page, Problem};
 use pulsetrail_infra::store::Store;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::live::{self, LiveHub};
 
@@ -59,18 +61,33 @@ impl FromRef<QueryState> for LiveHub {
 
 /// Every route of the read side, the live feed included.
 pub fn router(state: QueryState) -> Router {
-    Router::new()
-        .route("/api/v1/monitors", get(monitors::list))
-        .route("/api/v1/monitors/{id}", get(monitors::show))
-        .route("/api/v1/monitors/{id}/checks", get(checks::list))
-        .route("/api/v1/monitors/{id}/uptime", get(uptime::of_monitor))
-        .route("/api/v1/monitors/{id}/events", get(events::list))
-        .route("/api/v1/uptime", get(uptime::of_organization))
-        .route("/api/v1/live", get(live::connect))
-        .route("/api/v1/live/sse", get(live::listen))
+    let (routes, _) = documented_router().split_for_parts();
+    routes.with_state(state)
+}
+
+/// The same, with the documentation of each route.
+pub fn documented_router() -> OpenApiRouter<QueryState> {
+    OpenApiRouter::new()
+        .routes(routes!(monitors::list))
+        .routes(routes!(monitors::show))
+        .routes(routes!(checks::list))
+        .routes(routes!(uptime::of_monitor))
+        .routes(routes!(events::list))
+        .routes(routes!(uptime::of_organization))
+        .routes(routes!(live::connect))
+        .routes(routes!(live::sse::listen))
+        // The short forms; the document has them beside the full ones.
         .route("/api/websites", get(monitors::list))
         .route("/api/websites/{id}", get(monitors::show))
-        .with_state(state)
+}
+
+/// The schemas of the bodies that these routes give.
+pub fn components(components: &mut Components) {
+    components.add::<Page<MonitorBody>>();
+    components.add::<Page<checks::CheckBody>>();
+    components.add::<uptime::UptimeBody>();
+    components.add::<uptime::OrganizationUptimeBody>();
+    components.add::<Page<events::EventBody>>();
 }
 
 /// Refuses a monitor that is not the organization's. An archived one is: its history stays.

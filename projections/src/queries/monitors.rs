@@ -39,6 +39,22 @@ enum ListedStatus {
     Paused,
 }
 
+/// Lists the monitors that are not archived.
+#[utoipa::path(
+    get,
+    path = "/api/v1/monitors",
+    tag = "monitors",
+    operation_id = "listMonitors",
+    params(
+        ("status" = Option<String>, Query, description = "Only those with this status.", pattern = "^(pending|up|down|unknown|paused)$"),
+        ("q" = Option<String>, Query, description = "Only those with this text in their name or address."),
+        ("tag" = Option<String>, Query, description = "Only those with this tag: `key` or `key:value`."),
+        ("limit" = Option<u16>, Query, description = "Items on a page; 100 where it is left out.", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page of monitors.", body = ref(pulsetrail_infra::http::schema_of::<Page<MonitorBody>>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(super) async fn list(
     identity: Identity,
     State(state): State<QueryState>,
@@ -77,6 +93,18 @@ pub(super) async fn list(
     Ok(Json(Page::new(monitors, limit, |monitor: &MonitorBody| MonitorCursor(monitor.id).encode())))
 }
 
+/// Shows a monitor; 404 of one that is archived.
+#[utoipa::path(
+    get,
+    path = "/api/v1/monitors/{id}",
+    tag = "monitors",
+    operation_id = "showMonitor",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+    ),
+    responses((status = 200, description = "The monitor.", body = ref(pulsetrail_infra::http::schema_of::<MonitorBody>()), headers(("etag" = String, description = "Its version, for `If-Match`.")))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(super) async fn show(
     identity: Identity,
     State(state): State<QueryState>,

@@ -4,6 +4,7 @@
 mod access;
 mod accounts;
 mod api_keys;
+mod bulk;
 mod check;
 mod monitors;
 mod reconfigure;
@@ -30,13 +31,19 @@ impl Commands {
     }
 
     async fn with_registration(corner: &Corner, registration_open: bool) -> Self {
+        Self::with(corner, |rules| rules.registration_open = registration_open).await
+    }
+
+    /// With rules of a test's own.
+    async fn with(corner: &Corner, change: impl FnOnce(&mut InstallationRules)) -> Self {
         let (store, kafka) = (corner.store().await, corner.kafka());
         store.migrate().await.unwrap();
-        let rules = InstallationRules {
+        let mut rules = InstallationRules {
             regions: vec!["default".parse().unwrap(), "eu".parse().unwrap()],
-            registration_open,
+            registration_open: true,
             ..InstallationRules::default()
         };
+        change(&mut rules);
         let tokens = AccessTokens::new(&[7; 32], 900);
         let authenticator = Authenticator::new(tokens, store.read.clone());
         let state = CommandState::with_rules(store.clone(), kafka, authenticator, rules).unwrap();

@@ -118,7 +118,8 @@ async fn a_monitor_of_another_organization_is_not_there() {
         (Method::POST, format!("{path}/resume")),
         (Method::POST, format!("{path}/check")),
     ] {
-        let request = stranger.request(method, &path).json(&json!({"interval_seconds": 30}));
+        let body = if method == Method::PATCH { json!({"name": "mine"}) } else { json!({}) };
+        let request = stranger.request(method, &path).json(&body);
         let answer = stranger.send(request).await;
         assert_eq!(
             (answer.status, &answer.body["code"]),

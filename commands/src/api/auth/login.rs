@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use pulsetrail_infra::http::Problem;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::CommandState;
@@ -12,7 +13,7 @@ use super::session::{Session, password_problem};
 use crate::accounts::{Email, Password, begin_session, find_login};
 
 /// The body of a login.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LoginBody {
     /// The address of the account.
@@ -26,6 +27,14 @@ pub(crate) struct LoginBody {
 
 /// Signs a person in. 200 with a token; else 401, after the same work whether the account exists or
 /// not, so that nobody learns who has one.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/login",
+    tag = "accounts",
+    operation_id = "login",
+    request_body = ref(pulsetrail_infra::http::schema_of::<LoginBody>()),
+    responses((status = 200, description = "A new session.", body = ref(pulsetrail_infra::http::schema_of::<super::SessionBody>()))),
+)]
 pub(crate) async fn login(
     State(state): State<CommandState>,
     _: Attempt,

@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use pulsetrail_infra::http::{Problem, cookie};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::CommandState;
@@ -14,7 +15,7 @@ use super::session::{REFRESH_COOKIE, Session};
 use crate::accounts::refresh_session;
 
 /// The body of a refresh. A browser sends none: its cookie is enough.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RefreshBody {
     /// The newest refresh token of the session.
@@ -23,6 +24,14 @@ pub(crate) struct RefreshBody {
 
 /// Gives a session its next tokens: 200. A refresh token is good once; shown again it ends the
 /// session, and 401 is all that either side gets from then on.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/refresh",
+    tag = "accounts",
+    operation_id = "refresh",
+    request_body = ref(pulsetrail_infra::http::schema_of::<RefreshBody>()),
+    responses((status = 200, description = "The next tokens of the session.", body = ref(pulsetrail_infra::http::schema_of::<super::SessionBody>()))),
+)]
 pub(crate) async fn refresh(
     State(state): State<CommandState>,
     _: Attempt,

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use pulsetrail_domain::monitor::Violation;
 use pulsetrail_domain::{OrganizationId, UserId};
 use pulsetrail_infra::http::Problem;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ use crate::accounts::{
 };
 
 /// The body of a registration.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegisterBody {
     email: String,
@@ -32,6 +33,14 @@ pub(crate) struct RegisterBody {
 
 /// Registers a person. 201 with a token, 409 where the address has an account, 403 where the
 /// installation takes no more people.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/register",
+    tag = "accounts",
+    operation_id = "register",
+    request_body = ref(pulsetrail_infra::http::schema_of::<RegisterBody>()),
+    responses((status = 201, description = "The person, their organization and their first session.", body = ref(pulsetrail_infra::http::schema_of::<super::SessionBody>()))),
+)]
 pub(crate) async fn register(
     State(state): State<CommandState>,
     _: Attempt,

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use pulsetrail_domain::{OrganizationId, Role, UserId};
 use pulsetrail_infra::http::{Problem, SESSION_COOKIE, TokenClaims};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::CommandState;
@@ -17,7 +18,7 @@ pub(super) const REFRESH_COOKIE: &str = "pulsetrail_refresh";
 const REFRESH_PATH: &str = "/api/v1/auth";
 
 /// A person, as they see themselves.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct UserBody {
     id: UserId,
     email: String,
@@ -27,14 +28,14 @@ pub(crate) struct UserBody {
 }
 
 /// An organization.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct OrganizationBody {
     id: OrganizationId,
     name: String,
 }
 
 /// Who got in, and what the next requests carry.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct SessionBody {
     user: UserBody,
     organization: OrganizationBody,

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use pulsetrail_domain::monitor::{MonitorCommand, MonitorError, MonitorRequest};
 use pulsetrail_infra::http::{Identity, Problem};
 use pulsetrail_infra::store::MonitorFailure;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::CommandState;
@@ -14,7 +15,7 @@ use super::password::verify_password;
 use crate::accounts::{erase_account, monitors_left_behind};
 
 /// The body of an erasure.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EraseBody {
     /// The caller's password.
@@ -24,6 +25,15 @@ pub(crate) struct EraseBody {
 /// Erases the caller: their address, name, password, sessions and keys, and the organizations that
 /// they are alone in, whose monitors end. 204; 409 where others would be left without an owner. The
 /// log keeps what was done, by ids that lead to nobody any more.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/me",
+    tag = "accounts",
+    operation_id = "eraseMe",
+    request_body = ref(pulsetrail_infra::http::schema_of::<EraseBody>()),
+    responses((status = 204, description = "The caller is forgotten.")),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn erase(
     State(state): State<CommandState>,
     identity: Identity,

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use pulsetrail_domain::UserId;
 use pulsetrail_domain::monitor::Violation;
 use pulsetrail_infra::http::{Identity, Problem};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::CommandState;
@@ -14,7 +15,7 @@ use super::super::request::RequestContext;
 use crate::accounts::{self, Password, find_password};
 
 /// The body of a change of password.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PasswordBody {
     /// The password until now.
@@ -25,6 +26,15 @@ pub(crate) struct PasswordBody {
 
 /// Changes the caller's password: 204. Every other session of theirs ends. 401 where the current
 /// password is wrong.
+#[utoipa::path(
+    put,
+    path = "/api/v1/me/password",
+    tag = "accounts",
+    operation_id = "changePassword",
+    request_body = ref(pulsetrail_infra::http::schema_of::<PasswordBody>()),
+    responses((status = 204, description = "The password is another one.")),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn change_password(
     State(state): State<CommandState>,
     identity: Identity,

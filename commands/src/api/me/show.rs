@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use pulsetrail_domain::{ApiKeyId, Role};
 use pulsetrail_infra::http::{Credential, Identity, Problem};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::super::CommandState;
@@ -11,7 +12,7 @@ use super::super::auth::{OrganizationBody, UserBody};
 use crate::accounts::load_account;
 
 /// The caller, and what they may do where.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Me {
     user: UserBody,
     organization: OrganizationBody,
@@ -22,6 +23,14 @@ pub(crate) struct Me {
 }
 
 /// Says who the caller is; of an API key, who made it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/me",
+    tag = "accounts",
+    operation_id = "showMe",
+    responses((status = 200, description = "Who the caller is.", body = ref(pulsetrail_infra::http::schema_of::<Me>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn me(
     State(state): State<CommandState>,
     identity: Identity,

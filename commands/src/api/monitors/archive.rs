@@ -9,6 +9,18 @@ use super::super::CommandState;
 use super::response::Addressed;
 
 /// Archives a monitor: 204, also of one that is archived already.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/monitors/{id}",
+    tag = "monitors",
+    operation_id = "archiveMonitor",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the version that is to be changed; another one is 412.", pattern = "^(\\*|\"[0-9]{1,18}\")$"),
+    ),
+    responses((status = 204, description = "It has ended.")),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn archive(
     State(state): State<CommandState>,
     addressed: Addressed,

@@ -5,6 +5,7 @@ use pulsetrail_domain::monitor::{
     HttpTarget, MonitorConfig, Retries, Target, TargetUrl, Violation,
 };
 use pulsetrail_infra::http::Problem;
+use schemars::JsonSchema;
 use serde_json::Value;
 use url::Host;
 
@@ -12,6 +13,67 @@ use super::fields::{Fields, refuse_nul};
 
 const DEFAULT_INTERVAL_SECONDS: u32 = 60;
 const DEFAULT_TIMEOUT_MS: u32 = 10_000;
+
+/// How a monitor is to be checked: `{"url": …}` alone is enough. What is left out gets its default.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["url"]}, {"required": ["target"]}]))]
+#[schemars(example = serde_json::json!({"url": "https://example.com"}))]
+#[schemars(example = serde_json::json!({
+    "name": "Shop", "target": {"type": "http", "url": "https://example.com/health"},
+    "interval_seconds": 30, "confirmations": 2, "tags": {"team": "web"},
+}))]
+#[allow(dead_code, reason = "read field by field; this is what the document says")]
+pub(crate) struct MonitorInput {
+    /// What is requested, in short; or `target`.
+    url: Option<TargetUrl>,
+    /// What is checked.
+    target: Option<Target>,
+    #[schemars(flatten)]
+    settings: MonitorSettings,
+}
+
+/// What is changed of a monitor (RFC 7396): what is left out stays, null brings the default back.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({"interval_seconds": 30, "tags": {"team": null}}))]
+#[allow(dead_code, reason = "read field by field; this is what the document says")]
+pub(crate) struct MonitorPatch {
+    /// What is requested, in short; or `target`.
+    url: Option<TargetUrl>,
+    /// What of the target is changed.
+    target: Option<serde_json::Map<String, Value>>,
+    #[schemars(flatten)]
+    settings: MonitorSettings,
+}
+
+/// What both have in common.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "read field by field; this is what the document says")]
+struct MonitorSettings {
+    /// The name that people see; left out, the host.
+    #[schemars(length(min = 1, max = 200))]
+    name: Option<String>,
+    /// Seconds between two checks.
+    #[schemars(range(min = 1, max = 86_400))]
+    interval_seconds: Option<u32>,
+    /// How long a check may take in all, in ms; not longer than the interval.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    timeout_ms: Option<u32>,
+    /// How a check tries again before it reports a failure.
+    retries: Option<Retries>,
+    /// Failed checks in a row that make a region failing.
+    #[schemars(range(min = 1, max = 20))]
+    confirmations: Option<u32>,
+    /// Where it is checked from: regions that the installation has, each once.
+    #[schemars(length(min = 1, max = 20))]
+    regions: Option<Vec<Region>>,
+    /// Failing regions that make it down; left out, a majority.
+    #[schemars(range(min = 1, max = 20))]
+    quorum: Option<u32>,
+    /// Labels: at most 50, keys of 1 to 64 and values of at most 256 characters.
+    tags: Option<std::collections::BTreeMap<String, String>>,
+}
 
 /// What a body says, and where it says what is checked.
 #[derive(Debug)]

@@ -16,11 +16,13 @@ use pulsetrail_infra::messages::{JOB_TYPE, Job};
 use rdkafka::message::Header;
 use rdkafka::producer::FutureRecord;
 use rdkafka::util::Timeout;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::super::CommandState;
+use super::super::no_body::NoBody;
 use super::response::Addressed;
 
 /// How long the caller waits for Kafka.
@@ -29,38 +31,68 @@ const KAFKA_WAIT: Duration = Duration::from_secs(5);
 const MAX_JOB_AGE_MS: i64 = 60_000;
 
 /// The check that was asked for; its result is recorded under this id.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct CheckAsked {
     check_id: CheckId,
 }
 
 /// Asks for a check from the monitor's first region: 202 with its id. 409 of a monitor that is paused
-/// or archived.
+/// or archived. With an `Idempotency-Key` it is the same check however often it is asked for.
+#[utoipa::path(
+    post,
+    path = "/api/v1/monitors/{id}/check",
+    tag = "monitors",
+    operation_id = "checkMonitor",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the version that is to be changed; another one is 412.", pattern = "^(\\*|\"[0-9]{1,18}\")$"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A text of the caller's own: the same request sent again with it has its effect once.", min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$"),
+    ),
+    responses((status = 202, description = "The check that was asked for.", body = ref(pulsetrail_infra::http::schema_of::<CheckAsked>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn check(
     State(state): State<CommandState>,
     addressed: Addressed,
     key: IdempotencyKey,
+    _: NoBody,
 ) -> Result<(StatusCode, Json<CheckAsked>), Problem> {
     let monitor = addressed.load(&state).await?;
     addressed.expected_version(&monitor)?;
-    let (config, region) = can_be_checked(&monitor)?;
-    // With a key, the same check: its result is recorded once, however often it is asked for.
-    let route = format!("POST /api/v1/monitors/{}/check", addressed.monitor_id());
-    key.claim(&state.store.write, addressed.identity().organization_id, &route, &Value::Null)
-        .await?;
-    let with_key = key.id(addressed.identity().organization_id, &route);
-    let check_id = CheckId(with_key.unwrap_or_else(Uuid::now_v7));
-    let now = timestamp_from_millis(Utc::now().timestamp_millis());
+    can_be_checked(&monitor)?;
     let organization_id = addressed.identity().organization_id;
-    let job = job(
-        (addressed.monitor_id(), organization_id, monitor.version),
-        config,
-        region.clone(),
-        check_id,
-        now,
-    );
-    send(&state, &job, addressed.context().traceparent()).await?;
+    let route = format!("POST /api/v1/monitors/{}/check", addressed.monitor_id());
+    let pool = &state.store.write;
+    let first_asked = key.claim(pool, organization_id, &route, &Value::Null).await?;
+    let check_id = check_id(first_asked, key.id(organization_id, &route));
+    let whose = (addressed.monitor_id(), organization_id);
+    let traceparent = addressed.context().traceparent();
+    ask(&state, whose, &monitor, check_id, traceparent).await?;
     Ok((StatusCode::ACCEPTED, Json(CheckAsked { check_id })))
+}
+
+/// The id of a check on demand: a UUIDv7 of now, or one of when a key came first, so that each further
+/// time leads to the same check.
+pub(super) fn check_id(first_asked: Option<Timestamp>, with_key: Option<Uuid>) -> CheckId {
+    let (Some(at), Some(id)) = (first_asked, with_key) else { return CheckId(Uuid::now_v7()) };
+    let mut random = [0; 10];
+    random.copy_from_slice(&id.as_bytes()[6..]);
+    let milliseconds = u64::try_from(at.timestamp_millis()).unwrap_or_default();
+    CheckId(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid())
+}
+
+/// Sends the job of a check on demand.
+pub(super) async fn ask(
+    state: &CommandState,
+    (monitor_id, organization_id): (MonitorId, OrganizationId),
+    monitor: &Monitor,
+    check_id: CheckId,
+    traceparent: Option<&str>,
+) -> Result<(), Problem> {
+    let (config, region) = can_be_checked(monitor)?;
+    let now = timestamp_from_millis(Utc::now().timestamp_millis());
+    let whose = (monitor_id, organization_id, monitor.version);
+    send(state, &job(whose, config, region.clone(), check_id, now), traceparent).await
 }
 
 fn can_be_checked(monitor: &Monitor) -> Result<(&MonitorConfig, &Region), Problem> {
@@ -144,6 +176,17 @@ mod tests {
         let slow = MonitorConfig { interval_seconds: 3_600, ..config.clone() };
         let job = super::job(ids, &slow, region.clone(), job.check_id, now);
         assert_eq!(job.deadline, timestamp_from_millis(1_060_000));
+    }
+
+    #[test]
+    fn a_key_leads_to_the_same_check_of_the_time_that_it_came_first() {
+        let at = timestamp_from_millis(1_767_225_600_000);
+        let id = check_id(Some(at), Some(Uuid::from_u128(7)));
+        assert_eq!(check_id(Some(at), Some(Uuid::from_u128(7))), id);
+        assert_ne!(check_id(Some(at), Some(Uuid::from_u128(8))), id);
+        assert_eq!(id.0.get_version_num(), 7);
+        assert_eq!(id.0.get_timestamp().unwrap().to_unix().0, 1_767_225_600);
+        assert_ne!(check_id(None, None), check_id(None, None));
     }
 
     #[test]

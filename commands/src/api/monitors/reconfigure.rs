@@ -20,6 +20,19 @@ const ATTEMPTS: usize = 8;
 
 /// Changes what the patch names and nothing else (RFC 7396): 200 with the monitor. 412 where
 /// `If-Match` names another version.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/monitors/{id}",
+    tag = "monitors",
+    operation_id = "changeMonitor",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the version that is to be changed; another one is 412.", pattern = "^(\\*|\"[0-9]{1,18}\")$"),
+    ),
+    request_body = ref(pulsetrail_infra::http::schema_of::<super::body::MonitorPatch>()),
+    responses((status = 200, description = "The monitor as it is then.", body = ref(pulsetrail_infra::http::schema_of::<pulsetrail_infra::http::MonitorBody>()), headers(("etag" = String, description = "Its version, for `If-Match`.")))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn reconfigure(
     State(state): State<CommandState>,
     addressed: Addressed,

@@ -25,6 +25,18 @@ const BODY_HASH: &str = "body_hash";
 
 /// Registers a monitor: 201 with it. Sent again with the same `Idempotency-Key` it meets itself, and
 /// is 422 where the body says something else than the first time.
+#[utoipa::path(
+    post,
+    path = "/api/v1/monitors",
+    tag = "monitors",
+    operation_id = "registerMonitor",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "A text of the caller's own: the same request sent again with it has its effect once.", min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$"),
+    ),
+    request_body = ref(pulsetrail_infra::http::schema_of::<super::body::MonitorInput>()),
+    responses((status = 201, description = "The monitor.", body = ref(pulsetrail_infra::http::schema_of::<pulsetrail_infra::http::MonitorBody>()), headers(("location" = String, description = "Where it is."), ("etag" = String, description = "Its version, for `If-Match`.")))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn register(
     State(state): State<CommandState>,
     Writer(identity): Writer,

@@ -5,7 +5,7 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pulsetrail_domain::MonitorId;
 use pulsetrail_domain::monitor::{Monitor, MonitorCommand, MonitorRequest};
-use pulsetrail_infra::http::{Identity, Problem, monitor_body_after_command};
+use pulsetrail_infra::http::{IdempotencyKey, Identity, Problem, monitor_body_after_command};
 
 use super::super::CommandState;
 use super::super::precondition::Precondition;
@@ -59,6 +59,41 @@ impl Addressed {
             precondition => precondition.expected_version(&self.load(state).await?)?,
         };
         self.execute_at(state, MonitorRequest { expected_version, command }).await
+    }
+
+    /// As [`Addressed::execute`], once for a key: sent again with it, the monitor is answered with as it
+    /// is now, whatever others did to it since.
+    pub(super) async fn execute_with_key(
+        &self,
+        state: &CommandState,
+        key: IdempotencyKey,
+        command: MonitorCommand,
+    ) -> Result<Monitor, Problem> {
+        let organization_id = self.identity().organization_id;
+        let route = format!("{command:?} {}", self.monitor_id());
+        let Some(mark) = key.id(organization_id, &route).map(|id| id.to_string()) else {
+            return self.execute(state, command).await;
+        };
+        let id = self.monitor_id().to_string();
+        let done: bool = sqlx::query_scalar(
+            "select exists (select from events where aggregate_type = 'monitor'
+                and aggregate_id = $1 and metadata ->> 'idempotency' = $2)",
+        )
+        .bind(&id)
+        .bind(&mark)
+        .fetch_one(&state.store.read)
+        .await?;
+        if done {
+            return self.load(state).await;
+        }
+        let expected_version = match &self.precondition {
+            Precondition::None => None,
+            precondition => precondition.expected_version(&self.load(state).await?)?,
+        };
+        let mut metadata = self.context.metadata(self.identity());
+        metadata.insert("idempotency".to_owned(), mark);
+        let request = MonitorRequest { expected_version, command };
+        Ok(state.monitors.execute(organization_id, self.monitor_id(), request, metadata).await?)
     }
 
     /// Carries a command out, at the version that it names.

@@ -7,6 +7,7 @@ use chrono::Utc;
 use pulsetrail_domain::monitor::Violation;
 use pulsetrail_domain::{ApiKeyId, Role, Timestamp};
 use pulsetrail_infra::http::{Page, Pagination, Parameters, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -17,19 +18,20 @@ use super::{ROLES, good_name, page, role};
 use crate::accounts::{self, ApiKey, NewApiKey};
 
 /// The body that makes a key.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApiKeyBody {
     /// What people call it: 1 to 200 characters.
     name: String,
     /// What it may do.
+    #[schemars(with = "Role")]
     role: String,
     /// When it ends; left out, never.
     expires_at: Option<Timestamp>,
 }
 
 /// A key and its secret, which is told this once.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct CreatedApiKey {
     #[serde(flatten)]
     key: ApiKey,
@@ -38,6 +40,15 @@ pub(crate) struct CreatedApiKey {
 }
 
 /// Makes an API key: 201 with its secret. For people who are owners; a key makes none.
+#[utoipa::path(
+    post,
+    path = "/api/v1/api-keys",
+    tag = "people",
+    operation_id = "createApiKey",
+    request_body = ref(pulsetrail_infra::http::schema_of::<ApiKeyBody>()),
+    responses((status = 201, description = "The key and its secret.", body = ref(pulsetrail_infra::http::schema_of::<CreatedApiKey>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn create_api_key(
     State(state): State<CommandState>,
     Manager(identity): Manager,
@@ -85,6 +96,18 @@ impl ApiKeyBody {
 }
 
 /// Lists the keys that are not revoked, without their secrets. For owners.
+#[utoipa::path(
+    get,
+    path = "/api/v1/api-keys",
+    tag = "people",
+    operation_id = "listApiKeys",
+    params(
+        ("limit" = Option<u16>, Query, description = "Items on a page; 100 where it is left out.", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page of keys.", body = ref(pulsetrail_infra::http::schema_of::<Page<ApiKey>>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn list_api_keys(
     State(state): State<CommandState>,
     Manager(identity): Manager,
@@ -98,6 +121,17 @@ pub(crate) async fn list_api_keys(
 }
 
 /// Revokes a key: 204. The next request with it is refused. For owners.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/api-keys/{id}",
+    tag = "people",
+    operation_id = "revokeApiKey",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+    ),
+    responses((status = 204, description = "It is not good any more.")),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn revoke_api_key(
     State(state): State<CommandState>,
     Manager(identity): Manager,

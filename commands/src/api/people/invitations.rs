@@ -3,9 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use pulsetrail_domain::InvitationId;
 use pulsetrail_domain::monitor::Violation;
+use pulsetrail_domain::{InvitationId, Role};
 use pulsetrail_infra::http::{IdempotencyKey, Identity, Page, Pagination, Parameters, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -16,17 +17,18 @@ use super::{ROLES, page, role};
 use crate::accounts::{self, Email, Invitation, Membership};
 
 /// The body of an invitation.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct InvitationBody {
     /// Who may accept it: the address of their account.
     email: String,
     /// What they may do then.
+    #[schemars(with = "Role")]
     role: String,
 }
 
 /// An invitation and its token, which is told this once.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct CreatedInvitation {
     #[serde(flatten)]
     invitation: Invitation,
@@ -35,7 +37,7 @@ pub(crate) struct CreatedInvitation {
 }
 
 /// The body that accepts an invitation.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AcceptBody {
     /// The token of the invitation.
@@ -43,6 +45,15 @@ pub(crate) struct AcceptBody {
 }
 
 /// Invites somebody: 201 with the token to give to them, good for 7 days. For owners.
+#[utoipa::path(
+    post,
+    path = "/api/v1/invitations",
+    tag = "people",
+    operation_id = "createInvitation",
+    request_body = ref(pulsetrail_infra::http::schema_of::<InvitationBody>()),
+    responses((status = 201, description = "The invitation and its token.", body = ref(pulsetrail_infra::http::schema_of::<CreatedInvitation>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn create_invitation(
     State(state): State<CommandState>,
     Manager(identity): Manager,
@@ -67,6 +78,18 @@ pub(crate) async fn create_invitation(
 }
 
 /// Lists the invitations that are still open, without their tokens. For owners.
+#[utoipa::path(
+    get,
+    path = "/api/v1/invitations",
+    tag = "people",
+    operation_id = "listInvitations",
+    params(
+        ("limit" = Option<u16>, Query, description = "Items on a page; 100 where it is left out.", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page of invitations.", body = ref(pulsetrail_infra::http::schema_of::<Page<Invitation>>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn list_invitations(
     State(state): State<CommandState>,
     Manager(identity): Manager,
@@ -84,6 +107,17 @@ pub(crate) async fn list_invitations(
 }
 
 /// Withdraws an invitation: 204. For owners.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/invitations/{id}",
+    tag = "people",
+    operation_id = "withdrawInvitation",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+    ),
+    responses((status = 204, description = "It is not good any more.")),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn withdraw_invitation(
     State(state): State<CommandState>,
     Manager(identity): Manager,
@@ -99,6 +133,18 @@ pub(crate) async fn withdraw_invitation(
 
 /// Joins the organization that invites the caller: 200 with it. 404 where the token is not good, or
 /// is somebody else's. `POST /api/v1/organizations/{id}/switch` leads there.
+#[utoipa::path(
+    post,
+    path = "/api/v1/invitations/accept",
+    tag = "people",
+    operation_id = "acceptInvitation",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "A text of the caller's own: the same request sent again with it has its effect once.", min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$"),
+    ),
+    request_body = ref(pulsetrail_infra::http::schema_of::<AcceptBody>()),
+    responses((status = 200, description = "The organization that was joined.", body = ref(pulsetrail_infra::http::schema_of::<Membership>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn accept_invitation(
     State(state): State<CommandState>,
     identity: Identity,

@@ -3,9 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use pulsetrail_domain::UserId;
 use pulsetrail_domain::monitor::Violation;
+use pulsetrail_domain::{Role, UserId};
 use pulsetrail_infra::http::{Identity, Page, Pagination, Parameters, Problem};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::CommandState;
@@ -15,14 +16,27 @@ use super::{ROLES, page, role};
 use crate::accounts::{self, Member};
 
 /// The body that changes a member.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberBody {
     /// What they may do from now on.
+    #[schemars(with = "Role")]
     role: String,
 }
 
 /// Lists the members of the organization.
+#[utoipa::path(
+    get,
+    path = "/api/v1/members",
+    tag = "people",
+    operation_id = "listMembers",
+    params(
+        ("limit" = Option<u16>, Query, description = "Items on a page; 100 where it is left out.", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page of members.", body = ref(pulsetrail_infra::http::schema_of::<Page<Member>>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn list_members(
     State(state): State<CommandState>,
     identity: Identity,
@@ -36,6 +50,18 @@ pub(crate) async fn list_members(
 }
 
 /// Gives a member another role: 200. It counts from their next request on. For owners.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/members/{id}",
+    tag = "people",
+    operation_id = "changeMember",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+    ),
+    request_body = ref(pulsetrail_infra::http::schema_of::<MemberBody>()),
+    responses((status = 200, description = "The member as they are then.", body = ref(pulsetrail_infra::http::schema_of::<Member>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn change_member(
     State(state): State<CommandState>,
     Manager(identity): Manager,
@@ -53,6 +79,17 @@ pub(crate) async fn change_member(
 
 /// Takes a member out of the organization: 204. Their sessions and keys here end at once. For owners,
 /// and for oneself.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/members/{id}",
+    tag = "people",
+    operation_id = "removeMember",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+    ),
+    responses((status = 204, description = "They do not belong to it any more.")),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn remove_member(
     State(state): State<CommandState>,
     identity: Identity,

@@ -1,16 +1,9 @@
 //! Who may do what in an organization: members, invitations, API keys.
 
-mod api_keys;
-mod invitations;
-mod members;
-mod organizations;
-
-pub(crate) use api_keys::{create_api_key, list_api_keys, revoke_api_key};
-pub(crate) use invitations::{
-    accept_invitation, create_invitation, list_invitations, withdraw_invitation,
-};
-pub(crate) use members::{change_member, list_members, remove_member};
-pub(crate) use organizations::{list_organizations, switch_organization};
+pub(crate) mod api_keys;
+pub(crate) mod invitations;
+pub(crate) mod members;
+pub(crate) mod organizations;
 
 use pulsetrail_domain::Role;
 use pulsetrail_infra::http::{Pagination, Problem};

@@ -2,15 +2,25 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, header};
 use pulsetrail_domain::OrganizationId;
 use pulsetrail_infra::http::{Identity, Page, Problem};
 
 use super::super::CommandState;
 use super::super::auth::Session;
+use super::super::no_body::NoBody;
 use super::super::request::IdPath;
 use crate::accounts::{Membership, begin_session, list_memberships, load_account};
 
 /// Lists the organizations that the caller belongs to.
+#[utoipa::path(
+    get,
+    path = "/api/v1/organizations",
+    tag = "people",
+    operation_id = "listOrganizations",
+    responses((status = 200, description = "The organizations that the caller belongs to.", body = ref(pulsetrail_infra::http::schema_of::<Page<Membership>>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn list_organizations(
     State(state): State<CommandState>,
     identity: Identity,
@@ -22,11 +32,23 @@ pub(crate) async fn list_organizations(
 
 /// Begins a session in another organization of the caller's: 200 with its tokens. The session that
 /// asked goes on.
+#[utoipa::path(
+    post,
+    path = "/api/v1/organizations/{id}/switch",
+    tag = "people",
+    operation_id = "switchOrganization",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+    ),
+    responses((status = 200, description = "A session in the organization.", body = ref(pulsetrail_infra::http::schema_of::<super::super::auth::SessionBody>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn switch_organization(
     State(state): State<CommandState>,
     identity: Identity,
     IdPath(id): IdPath,
-    parts: axum::http::request::Parts,
+    headers: HeaderMap,
+    _: NoBody,
 ) -> Result<Session, Problem> {
     identity.session_id()?;
     let organization_id = OrganizationId(id);
@@ -36,6 +58,6 @@ pub(crate) async fn switch_organization(
     let days = state.rules.session_days;
     let open = begin_session(&state.store.write, identity.user_id, organization_id, days).await?;
     // Who came with a cookie gets the next one.
-    let in_cookies = !parts.headers.contains_key(axum::http::header::AUTHORIZATION);
+    let in_cookies = !headers.contains_key(header::AUTHORIZATION);
     Session::new(&state, account, open, in_cookies)
 }

@@ -10,6 +10,7 @@ use axum::extract::State;
 use chrono::Utc;
 use pulsetrail_domain::{MonitorId, Timestamp, timestamp_from_millis};
 use pulsetrail_infra::http::{Identity, Problem};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::Row as _;
 
@@ -20,7 +21,7 @@ use super::extract::{MonitorPath, Parameters};
 use super::{QueryState, require_monitor};
 
 /// An uptime. The five durations add up to the window.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(super) struct UptimeBody {
     from: Timestamp,
     to: Timestamp,
@@ -37,14 +38,14 @@ pub(super) struct UptimeBody {
 }
 
 /// The uptime of all monitors together, and of each.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct OrganizationUptimeBody {
     #[serde(flatten)]
     total: UptimeBody,
     monitors: Vec<MonitorUptimeBody>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct MonitorUptimeBody {
     monitor_id: MonitorId,
     name: String,
@@ -101,6 +102,22 @@ fn now() -> Timestamp {
     timestamp_from_millis(Utc::now().timestamp_millis())
 }
 
+/// Says how long a monitor was up within a window, by time.
+#[utoipa::path(
+    get,
+    path = "/api/v1/monitors/{id}/uptime",
+    tag = "history",
+    operation_id = "showUptime",
+    params(
+        ("id" = uuid::Uuid, Path, description = "Its id."),
+        ("window" = Option<String>, Query, description = "How long until now: 24h, 7d, 30d, 90d or 365d. Either this, or both ends.", pattern = "^(24h|7d|30d|90d|365d)$"),
+        ("from" = Option<String>, Query, description = "The beginning.", format = DateTime),
+        ("to" = Option<String>, Query, description = "The end; not later than now.", format = DateTime),
+        ("as_of" = Option<String>, Query, description = "Only what was recorded by then is looked at.", format = DateTime),
+    ),
+    responses((status = 200, description = "How long it was up.", body = ref(pulsetrail_infra::http::schema_of::<UptimeBody>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(super) async fn of_monitor(
     identity: Identity,
     State(state): State<QueryState>,
@@ -118,6 +135,22 @@ pub(super) async fn of_monitor(
     Ok(Json(Uptime::new(&known.unwrap_or_default(), window).body(window)))
 }
 
+/// Says how long all of an organization's monitors were up within a window, and each of them.
+#[utoipa::path(
+    get,
+    path = "/api/v1/uptime",
+    tag = "history",
+    operation_id = "showOrganizationUptime",
+    params(
+        ("window" = Option<String>, Query, description = "How long until now: 24h, 7d, 30d, 90d or 365d. Either this, or both ends.", pattern = "^(24h|7d|30d|90d|365d)$"),
+        ("from" = Option<String>, Query, description = "The beginning.", format = DateTime),
+        ("to" = Option<String>, Query, description = "The end; not later than now.", format = DateTime),
+        ("as_of" = Option<String>, Query, description = "Only what was recorded by then is looked at.", format = DateTime),
+        ("tag" = Option<String>, Query, description = "Only monitors with this tag: `key` or `key:value`."),
+    ),
+    responses((status = 200, description = "How long all of them were up.", body = ref(pulsetrail_infra::http::schema_of::<OrganizationUptimeBody>()))),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(super) async fn of_organization(
     identity: Identity,
     State(state): State<QueryState>,

@@ -1,0 +1,77 @@
+//! How operations fail: the same way everywhere, and so said in one place.
+
+use serde_json::{Map, Value, json};
+
+/// Adds to every operation the refusals that it can lead to.
+pub(super) fn add(document: &mut Value) {
+    let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else { return };
+    for (path, item) in paths.iter_mut() {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            let statuses = statuses(path, method, operation);
+            let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut)
+            else {
+                continue;
+            };
+            for (status, description) in statuses {
+                responses.entry(status.to_owned()).or_insert_with(|| problem(status, description));
+            }
+        }
+    }
+}
+
+fn statuses(path: &str, method: &str, operation: &Value) -> Vec<(&'static str, &'static str)> {
+    let has_body = operation.get("requestBody").is_some();
+    let is_secured = operation.get("security").is_some();
+    let header = |name: &str| {
+        operation.get("parameters").and_then(Value::as_array).is_some_and(|parameters| {
+            parameters.iter().any(|parameter| parameter.get("name") == Some(&name.into()))
+        })
+    };
+    let mut statuses = vec![
+        ("400", "The request cannot be read."),
+        ("429", "There were too many: wait as long as `Retry-After` says."),
+        ("500", "Something is wrong here; `request_id` is for who runs the installation."),
+        ("503", "An engine is busy or away: try again."),
+    ];
+    if is_secured {
+        statuses.push(("401", "No good credential was shown."));
+        statuses.push(("403", "The caller may not do this."));
+    } else {
+        statuses.push(("401", "The credentials are not good."));
+        statuses.push(("403", "This is not open to the caller."));
+    }
+    if path.contains('{') || path.ends_with("/accept") {
+        statuses.push(("404", "There is no such thing, or it is another organization's."));
+    }
+    if method != "get" {
+        statuses.push(("409", "It is in a state that does not allow this."));
+        statuses.push(("413", "The body is too long."));
+        statuses.push(("415", "The body is not said to be JSON."));
+        statuses.push(("422", "Some values are not valid; `errors` has all of them."));
+    }
+    if header("If-Match") {
+        statuses.push(("412", "It is at another version."));
+    }
+    if has_body {
+        statuses.push(("408", "The body did not come in time."));
+    }
+    statuses
+}
+
+fn problem(status: &str, description: &str) -> Value {
+    let mut response = Map::new();
+    response.insert("description".to_owned(), description.into());
+    response.insert(
+        "content".to_owned(),
+        json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}),
+    );
+    if matches!(status, "429" | "503") {
+        response.insert(
+            "headers".to_owned(),
+            json!({"retry-after": {
+                "description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1},
+            }}),
+        );
+    }
+    Value::Object(response)
+}

@@ -1,0 +1,110 @@
+//! Many things at once, and things that are asked for again.
+
+use pulsetrail_harness::{Answer, User};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::Commands;
+use crate::corner;
+
+async fn with_key(user: &User, path: &str, key: &str, body: &Value) -> Answer {
+    let request = user.request(Method::POST, path).header("idempotency-key", key);
+    user.send(request.json(body)).await
+}
+
+fn statuses(answer: &Answer) -> Vec<u64> {
+    let items = answer.body["items"].as_array().unwrap();
+    items.iter().map(|item| item["status"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_operation_of_a_call_has_a_result_of_its_own() {
+    let commands = Commands::start(&corner().await).await;
+    let user = User::sign_up(&commands.url).await;
+    let stranger = User::sign_up(&commands.url).await;
+    let register = |url: &str| json!({"action": "register", "monitor": {"url": url}});
+    let call = json!({"operations": [
+        register("https://a.example"), register("ftp://b.example"), register("https://c.example"),
+    ]});
+    let first = user.post("/api/v1/monitors/bulk", &call).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.body);
+    assert_eq!(statuses(&first), [201, 422, 201]);
+    assert_eq!((&first.body["succeeded"], &first.body["failed"]), (&json!(2), &json!(1)));
+    assert_eq!(first.body["items"][1]["problem"]["errors"][0]["pointer"], "/url");
+    assert_eq!(first.body["items"][2]["monitor"]["target"]["url"], "https://c.example/");
+
+    let (a, c) = (&first.body["items"][0]["id"], &first.body["items"][2]["id"]);
+    let unknown = "0190b5a0-0000-7000-8000-000000000000";
+    let call = json!({"operations": [
+        {"action": "pause", "id": a}, {"action": "archive", "id": c},
+        {"action": "resume", "id": unknown},
+    ]});
+    assert_eq!(statuses(&stranger.post("/api/v1/monitors/bulk", &call).await), [404, 404, 404]);
+    let second = user.post("/api/v1/monitors/bulk", &call).await;
+    assert_eq!(statuses(&second), [200, 204, 404]);
+    assert_eq!(second.body["items"][0]["monitor"]["status"], "paused");
+    let check = json!({"operations": [{"action": "check", "id": a}]});
+    assert_eq!(statuses(&user.post("/api/v1/monitors/bulk", &check).await), [409]);
+    let refused = json!({"operations": [], "organization_id": unknown});
+    let refused = user.post("/api/v1/monitors/bulk", &refused).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.body);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_monitors_are_registered_once_however_often_the_call_is_sent() {
+    let commands = Commands::start(&corner().await).await;
+    let user = User::sign_up(&commands.url).await;
+    let operations: Vec<Value> = (0..1_000)
+        .map(|number| {
+            let url = format!("https://example.com/{number}");
+            json!({"action": "register", "monitor": {"url": url, "name": "n".repeat(200)}})
+        })
+        .collect();
+    let call = json!({ "operations": operations });
+    let first = with_key(&user, "/api/v1/monitors/bulk", "k", &call).await;
+    assert_eq!(first.body["succeeded"], 1_000, "{}", first.body);
+    let again = with_key(&user, "/api/v1/monitors/bulk", "k", &call).await;
+    assert_eq!(again.body, first.body);
+    assert_eq!(commands.events().await, 1_000);
+    let other =
+        json!({"operations": [{"action": "register", "monitor": {"url": "https://x.test"}}]});
+    let other = with_key(&user, "/api/v1/monitors/bulk", "k", &other).await;
+    assert_eq!(
+        (other.status.as_u16(), &other.body["code"]),
+        (422, &json!("idempotency_key_reused"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_that_is_sent_again_does_not_undo_a_resumption() {
+    let commands = Commands::start(&corner().await).await;
+    let user = User::sign_up(&commands.url).await;
+    let answer = user.post("/api/v1/monitors", &json!({"url": "https://example.com"})).await;
+    let path = format!("/api/v1/monitors/{}", answer.body["id"].as_str().unwrap());
+    let pause = format!("{path}/pause");
+    assert_eq!(with_key(&user, &pause, "k", &json!({})).await.body["version"], 2);
+    assert_eq!(user.post(&format!("{path}/resume"), &json!({})).await.body["version"], 3);
+    let again = with_key(&user, &pause, "k", &json!({})).await;
+    assert_eq!((again.status.as_u16(), &again.body["version"]), (200, &json!(3)));
+    assert_eq!(with_key(&user, &pause, "l", &json!({})).await.body["version"], 4);
+    let more = user.post(&pause, &json!({"status": "up"})).await;
+    assert_eq!(more.body["errors"][0]["pointer"], "/status", "{}", more.body);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_organization_has_no_more_monitors_than_it_may() {
+    let commands =
+        Commands::with(&corner().await, |rules| rules.monitors_per_organization = 3).await;
+    let user = User::sign_up(&commands.url).await;
+    let body = json!({"url": "https://example.com"});
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let answer = user.post("/api/v1/monitors", &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        ids.push(answer.body["id"].as_str().unwrap().to_owned());
+    }
+    let full = user.post("/api/v1/monitors", &body).await;
+    assert_eq!((full.status.as_u16(), &full.body["code"]), (403, &json!("monitor_limit_reached")));
+    user.send(user.request(Method::DELETE, &format!("/api/v1/monitors/{}", ids[0]))).await;
+    assert_eq!(user.post("/api/v1/monitors", &body).await.status, StatusCode::CREATED);
+}
