@@ -37,6 +37,9 @@ const CACHED_MONITORS: usize = 50_000;
 /// The longest wait before a batch that could not be stored is tried again.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
+/// How long a recorder waits for its first partitions: longer than the group's session.
+const JOINING: Duration = Duration::from_secs(10);
+
 /// How often Postgres may refuse the same messages before one of them is taken to be at fault.
 const REFUSALS: u32 = 3;
 
@@ -45,7 +48,7 @@ const REFUSALS: u32 = 3;
 #[error("the recorder cannot read from Kafka: {0}")]
 pub struct RecorderError(#[from] KafkaError);
 
-/// Records results until `shutdown`; `ready` is called once it listens.
+/// Records results until `shutdown`; `ready` is called once it has a share of the results.
 ///
 /// # Errors
 /// [`RecorderError`] when Kafka refuses the consumer's settings.
@@ -57,15 +60,26 @@ pub async fn run(
 ) -> Result<(), RecorderError> {
     let consumer = kafka.group_consumer(RECORDER)?;
     consumer.subscribe(&[&kafka.topics.results()])?;
-    ready();
     tokio::join!(
         record(store, &consumer, &shutdown),
+        announce(&consumer, ready),
         // Its letters, and those of whoever has no Postgres, on their way to and from Kafka.
         pulsetrail_infra::dead_letters::run(store, kafka, &shutdown),
     );
     // What was committed asynchronously must have arrived before the group learns that we left.
     let _ = consumer.commit_consumer_state(CommitMode::Sync);
     Ok(())
+}
+
+/// Calls `ready` when the group gave this recorder partitions, or when it may be taken to have none left.
+async fn announce(consumer: &StreamConsumer, ready: impl FnOnce()) {
+    let given_up = tokio::time::Instant::now() + JOINING;
+    while consumer.assignment().is_ok_and(|places| places.count() == 0)
+        && tokio::time::Instant::now() < given_up
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    ready();
 }
 
 async fn record(store: &Store, consumer: &StreamConsumer, shutdown: &CancellationToken) {
