@@ -10,6 +10,7 @@
 mod commands;
 mod dead_letters;
 mod layout;
+mod once;
 mod path;
 mod recording;
 mod restart;
@@ -17,6 +18,7 @@ mod roles;
 mod schemas;
 mod starting;
 mod store_order;
+mod tenancy;
 
 use pulsetrail_harness::Corner;
 

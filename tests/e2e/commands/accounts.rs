@@ -1,5 +1,7 @@
 //! Getting in.
 
+use std::time::{Duration, Instant};
+
 use pulsetrail_harness::{Answer, User, http_client};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -108,4 +110,50 @@ async fn a_person_is_named_in_the_log_by_their_id_alone() {
             .await
             .unwrap();
     assert!(!log.contains('@') && log.contains("actor"), "{log}");
+}
+
+/// The medians of both lie close together: an address that has no account costs the same hash.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_long_a_login_takes_does_not_tell_whether_there_is_an_account() {
+    let commands = Commands::start(&corner().await).await;
+    register(&commands, "ada@example.com").await;
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for round in 0..21 {
+        // In turns, so that both have the same neighbours.
+        let begun = Instant::now();
+        login(&commands, "ada@example.com", "correct horsf").await;
+        known.push(begun.elapsed());
+        let begun = Instant::now();
+        login(&commands, &format!("grace{round}@example.com"), "correct horsf").await;
+        unknown.push(begun.elapsed());
+    }
+    let median = |times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2].as_secs_f64()
+    };
+    let ratio = median(&mut known) / median(&mut unknown);
+    assert!((0.67..1.5).contains(&ratio), "{ratio}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_guesses_passwords_is_told_to_wait() {
+    let commands = Commands::start(&corner().await).await;
+    register(&commands, "ada@example.com").await;
+    let mut guesses = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let url = commands.url.clone();
+        guesses.spawn(async move {
+            let body = json!({"email": "ada@example.com", "password": "correct horsf"});
+            post(&url, "/api/v1/auth/login", body).await
+        });
+    }
+    let answers = guesses.join_all().await;
+    let refused: Vec<&Answer> =
+        answers.iter().filter(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS).collect();
+    assert!(!refused.is_empty());
+    assert_eq!(refused[0].body["code"], "too_many_requests");
+    let wait: u64 = refused[0].headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=2).contains(&wait), "{wait}");
+    let other = login(&commands, "grace@example.com", "correct horsf").await;
+    assert_eq!(other.status, StatusCode::UNAUTHORIZED, "another account is not concerned");
 }

@@ -82,6 +82,13 @@ impl User {
         Self { url: url.to_owned(), ..self.clone() }
     }
 
+    /// A user with another access token, of the given organization.
+    #[must_use]
+    pub fn with_token(&self, token: &str, organization: &str) -> Self {
+        let (token, organization) = (token.to_owned(), organization.to_owned());
+        Self { token, organization, ..self.clone() }
+    }
+
     /// A request of theirs.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
