@@ -43,7 +43,8 @@ impl Kafka {
             .set("socket.nagle.disable", "true")
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
-            .set("topic.metadata.refresh.interval.ms", "30000")
+            // A topic that appears late is noticed soon.
+            .set("topic.metadata.refresh.interval.ms", "5000")
             // What the clients say is said again, with its context, where it is handled.
             .set("log.connection.close", "false");
         config

@@ -1,5 +1,7 @@
 //! The topics of an installation.
 
+use std::time::{Duration, Instant};
+
 use pulsetrail_domain::Region;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -91,6 +93,38 @@ impl Kafka {
                 Err((_, code)) => return Err(KafkaError::AdminOp(code)),
             }
         }
-        Ok(())
+        let names: Vec<String> = wanted.into_iter().map(|(name, _, _)| name).collect();
+        let visible = tokio::task::spawn_blocking(move || until_visible(&admin, &names));
+        // The task is never aborted, and a panic in it is a defect of the client library.
+        visible.await.map_err(|_| KafkaError::Canceled)?
     }
+}
+
+/// Waits until every partition of the topics has a leader: a consumer that subscribes before that joins
+/// its group with nothing, and looks again only at its next refresh. Blocks.
+fn until_visible(
+    admin: &AdminClient<DefaultClientContext>,
+    names: &[String],
+) -> Result<(), KafkaError> {
+    let deadline = Instant::now() + METADATA_TIMEOUT;
+    for name in names {
+        loop {
+            let metadata = admin.inner().fetch_metadata(Some(name), METADATA_TIMEOUT)?;
+            let led = metadata.topics().iter().any(|topic| {
+                let partitions = topic.partitions();
+                topic.error().is_none()
+                    && !partitions.is_empty()
+                    && partitions.iter().all(|partition| partition.leader() >= 0)
+            });
+            if led {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(KafkaError::AdminOp(RDKafkaErrorCode::LeaderNotAvailable));
+            }
+            #[allow(clippy::disallowed_methods, reason = "this thread is there to be blocked")]
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    Ok(())
 }
