@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use pulsetrail_domain::Region;
+use pulsetrail_domain::{Position, Region};
 use pulsetrail_infra::settings::Settings;
-use pulsetrail_infra::{settings, telemetry};
+use pulsetrail_infra::{relay, settings, telemetry};
 
 use crate::dead_letters::DeadLetters;
 use crate::{connect, dead_letters, roles, up};
@@ -33,7 +33,11 @@ enum Command {
     /// Turn results into events.
     Recorder,
     /// Publish the log to Kafka.
-    Relay,
+    Relay {
+        /// Publish again what was recorded after this position, and end.
+        #[arg(long, value_name = "POSITION")]
+        from: Option<i64>,
+    },
     /// Emit the jobs that are due.
     Scheduler,
     /// Check targets.
@@ -90,7 +94,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Up { demo } => Box::pin(up::run(settings, demo)).await,
             Command::Server => Box::pin(roles::run_alone(roles::Role::Server, settings)).await,
             Command::Recorder => Box::pin(roles::run_alone(roles::Role::Recorder, settings)).await,
-            Command::Relay => Box::pin(roles::run_alone(roles::Role::Relay, settings)).await,
+            Command::Relay { from: None } => {
+                Box::pin(roles::run_alone(roles::Role::Relay, settings)).await
+            }
+            Command::Relay { from: Some(from) } => republish(&settings, from).await,
             Command::Scheduler => {
                 Box::pin(roles::run_alone(roles::Role::Scheduler, settings)).await
             }
@@ -105,6 +112,14 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
             Command::ChdbServer(_) | Command::Settings => Ok(()),
         }
     })
+}
+
+async fn republish(settings: &Settings, from: i64) -> anyhow::Result<()> {
+    let connected = connect::connect(settings).await?;
+    let published =
+        relay::republish(&connected.store, &connected.kafka, Position(from.max(0))).await?;
+    println!("published again up to position {published}");
+    Ok(())
 }
 
 fn serve_clickhouse(arguments: ChdbServer) -> anyhow::Result<()> {
