@@ -21,6 +21,8 @@ has() { command -v "$1" >/dev/null 2>&1; }
 . "$here/kafka.sh"
 # shellcheck source=infra/engines/chdb.sh
 . "$here/chdb.sh"
+# shellcheck source=infra/engines/schemathesis.sh
+. "$here/schemathesis.sh"
 
 install_tools
 if [ "${1:-}" != tools ]; then
@@ -29,4 +31,5 @@ if [ "${1:-}" != tools ]; then
   if has flock; then flock 9; fi # Two installations at once: the second finds all done.
   install_kafka
   install_chdb
+  install_schemathesis
 fi

@@ -49,6 +49,7 @@ missing_packages() {
   if ! has cc || ! has c++ || ! has make; then echo build-essential; fi
   has pkg-config || echo pkg-config
   has curl || echo curl
+  python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv
   [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ] ||
     echo ca-certificates
 }

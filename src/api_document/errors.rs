@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-/// Adds to every operation the refusals that it can lead to.
+/// Adds to every operation the refusals that it can lead to, and says that its body is needed.
 pub(super) fn add(document: &mut Value) {
     let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else { return };
     for (path, item) in paths.iter_mut() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             let statuses = statuses(path, method, operation);
+            require(path, operation);
             let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut)
             else {
                 continue;
@@ -15,6 +16,22 @@ pub(super) fn add(document: &mut Value) {
             for (status, description) in statuses {
                 responses.entry(status.to_owned()).or_insert_with(|| problem(status, description));
             }
+        }
+    }
+}
+
+/// A body is needed but where a cookie can stand for it; a parameter that is left out is not null.
+fn require(path: &str, operation: &mut Value) {
+    if let Some(body) = operation.get_mut("requestBody").and_then(Value::as_object_mut) {
+        body.insert("required".to_owned(), (!path.ends_with("/refresh")).into());
+    }
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        if let Some(kind) = parameter.pointer_mut("/schema/type")
+            && let Some(kinds) = kind.as_array()
+            && let Some(only) = kinds.iter().find(|kind| *kind != "null")
+        {
+            *kind = only.clone();
         }
     }
 }

@@ -16,6 +16,7 @@ mod recording;
 mod restart;
 mod roles;
 mod schemas;
+mod schemathesis;
 mod starting;
 mod store_order;
 mod tenancy;

@@ -2,10 +2,10 @@
 //! installation also those of no organization.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use pulsetrail_infra::dead_letters::{self, RetryError, Scope, StoredLetter};
-use pulsetrail_infra::http::{Identity, Page, Pagination, Problem};
+use pulsetrail_infra::http::{Identity, Page, Pagination, Parameters, Problem};
 use uuid::Uuid;
 
 use super::CommandState;
@@ -27,7 +27,7 @@ use super::request::Writer;
 pub(crate) async fn list(
     State(state): State<CommandState>,
     identity: Identity,
-    Query(pagination): Query<Pagination>,
+    Parameters(pagination): Parameters<Pagination>,
 ) -> Result<Json<Page<StoredLetter>>, Problem> {
     let limit = pagination.limit()?;
     let before = pagination.cursor.as_deref().map(|cursor| {

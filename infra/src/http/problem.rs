@@ -25,7 +25,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// Every value that is not valid, with its place.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Violation>,
     /// The request, for who asks an operator about it; of a 5xx alone.
     #[serde(skip_serializing_if = "Option::is_none")]

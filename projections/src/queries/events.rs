@@ -12,6 +12,9 @@ use serde_json::value::RawValue;
 use super::extract::{MonitorPath, Parameters, page_limit};
 use super::{QueryState, require_monitor};
 
+/// The largest number that every reader of JSON keeps whole (RFC 8259, 6).
+const MAX_POSITION: Position = Position((1 << 53) - 1);
+
 /// Which events are listed: those after a position.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,8 +77,8 @@ pub(super) async fn list(
 ) -> Result<Json<Page<EventBody>>, Problem> {
     let limit = page_limit(parameters.limit)?;
     let after = Position(parameters.after.unwrap_or_default());
-    if after < Position::START {
-        return Err(Problem::bad_request("after must be a position: 0 or more"));
+    if !(Position::START..=MAX_POSITION).contains(&after) {
+        return Err(Problem::bad_request("after must be a position: 0 to 2^53 - 1"));
     }
     require_monitor(&state.store, identity.organization_id, monitor_id).await?;
     let events =

@@ -47,8 +47,12 @@ pub(crate) async fn refresh(
     let (token, in_cookies) = match from_cookie {
         Some(token) => (token, true),
         None => {
-            json_body::require_json(request.headers())?;
+            let headers = request.headers().clone();
             let bytes = Bytes::from_request(request, &state).await.map_err(json_body::unread)?;
+            if bytes.is_empty() {
+                return Err(invalid_refresh_token());
+            }
+            json_body::require_json(&headers)?;
             let RefreshBody { refresh_token } = json_body::parse(&bytes)?;
             (refresh_token, false)
         }
