@@ -19,9 +19,7 @@ pub use erase::{erase_account, monitors_left_behind};
 pub use invitations::{
     Invitation, accept_invitation, invite, list_invitations, withdraw_invitation,
 };
-pub use members::{
-    Member, Membership, change_role, list_members, list_memberships, remove_member,
-};
+pub use members::{Member, Membership, change_role, list_members, list_memberships, remove_member};
 pub use password::{InvalidPassword, Password, PasswordFailure, PasswordHasher};
 pub use secret::{Secret, session_of};
 pub use sessions::{OpenSession, begin_session, change_password, end_session, refresh_session};
