@@ -11,7 +11,11 @@ use uuid::Uuid;
 use crate::corner;
 
 const WRITERS: u64 = 16;
-const APPENDS: u64 = 60;
+
+/// Appends of each writer: 200,000 in all in a long run.
+fn appends() -> u64 {
+    if std::env::var_os("PULSETRAIL_SOAK").is_some() { 12_500 } else { 60 }
+}
 
 /// Small pseudo-random numbers from a seed (SplitMix64), so that a failure can be repeated.
 struct Dice(u64);
@@ -30,7 +34,7 @@ impl Dice {
 async fn write(store: &Store, writer: u64, with_lock: bool) {
     let mut dice = Dice(writer);
     let organization_id = OrganizationId(Uuid::from_u128(1));
-    for number in 0..APPENDS {
+    for number in 0..appends() {
         let mut transaction = store.write.begin().await.unwrap();
         if with_lock {
             let append = Append {
