@@ -256,7 +256,10 @@ mod tests {
         assert_eq!(refused(json!({"operations": []})), ["/operations"]);
         let register = json!({"action": "register", "monitor": {}});
         assert_eq!(refused(json!({"operations": vec![register; 1_001]})), ["/operations"]);
-        assert_eq!(refused(json!({"operations": [{"action": "explode"}]})), ["/operations/0"]);
+        assert_eq!(
+            refused(json!({"operations": [{"action": "explode"}]})),
+            ["/operations/0/action"]
+        );
         assert_eq!(refused(json!({"operations": [], "role": "owner"})), ["/role"]);
     }
 }
