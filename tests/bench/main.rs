@@ -6,6 +6,7 @@
 
 mod append;
 mod fixture;
+mod http;
 mod memory;
 mod path;
 mod ready;
@@ -38,6 +39,9 @@ async fn run(only: Option<&str>) {
         "rss_mb",
     ]) {
         path::measure(&mut table, only).await;
+    }
+    if wanted(&http::FIGURES) {
+        http::measure(&mut table, only).await;
     }
     if wanted(&["append_batch"]) {
         append::batches(&mut table).await;

@@ -19,9 +19,9 @@ mod upcast;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgPool};
 
 pub use access::append_access;
 pub use append::{Append, AppendOutcome, Guard, NewEvent, append_batch};
@@ -81,6 +81,9 @@ impl StoreError {
     }
 }
 
+/// How long a connection may lie idle before it is asked whether the server is still there.
+const ASK_AFTER: Duration = Duration::from_secs(1);
+
 /// The connections of a process to a cell's Postgres.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -106,6 +109,17 @@ impl Store {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(10))
+                // A connection that was used a moment ago needs no question whether it is there: that
+                // would be a round trip with each query.
+                .test_before_acquire(false)
+                .before_acquire(|connection, about| {
+                    Box::pin(async move {
+                        if about.idle_for >= ASK_AFTER {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                })
                 .connect_with(options)
         };
         let (read, write) = tokio::try_join!(pool(options), pool(appending))?;

@@ -10,7 +10,8 @@ use sqlx::types::Json;
 use super::{Event, StoreError};
 
 /// Writes `monitor_view`: right after a command's commit, so that the caller reads its own write, and
-/// again from the log, so that nothing is lost when the process dies in between.
+/// again from the log, so that nothing is lost when the process dies in between. Its commits do not wait
+/// for the disk: the log's commits, which do, carry them along, and what is lost before comes again.
 #[derive(Clone, Debug)]
 pub struct MonitorViewWriter {
     pool: PgPool,
@@ -74,7 +75,8 @@ impl MonitorViewWriter {
         sqlx::query(
             "insert into monitor_view (monitor_id, organization_id, version, name, config, paused,
                                        archived, registered_at, changed_at)
-             select $1, $2, $3, $4, $5, false, false, recorded_at, recorded_at from events
+             select $1, $2, $3, $4, $5, false, false, recorded_at, recorded_at
+             from events, (select set_config('synchronous_commit', 'off', true)) as unhurried
              where aggregate_type = 'monitor' and aggregate_id = $1::text and sequence = $3
              on conflict (monitor_id) do nothing",
         )
@@ -103,7 +105,7 @@ impl MonitorViewWriter {
              set version = $2, name = coalesce($3, name), config = coalesce($4, config),
                  paused = coalesce($5, paused), archived = coalesce($6, archived),
                  changed_at = event.recorded_at
-             from events as event
+             from events as event, (select set_config('synchronous_commit', 'off', true)) as unhurried
              where monitor_id = $1 and version = $2 - 1 and event.aggregate_type = 'monitor'
                and event.aggregate_id = $1::text and event.sequence = $2",
         )
