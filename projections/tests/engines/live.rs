@@ -1,6 +1,7 @@
 //! The live feed over a real socket, from the log to the subscriber.
 
-use pulsetrail_harness::Feed;
+use pulsetrail_harness::{Feed, eventually};
+use pulsetrail_infra::store::head;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -24,6 +25,13 @@ async fn subscribers_get_the_events_of_their_rooms_and_of_no_other_tenant() {
     let mine = reader.monitor(0, "mine", json!({})).await;
     let other = reader.monitor(0, "other", json!({})).await;
     let foreign = stranger.monitor(0, "foreign", json!({})).await;
+    // Who subscribes without a position gets what the server has not handed out yet.
+    let newest = head(&cell.store.read).await.unwrap().0;
+    eventually("the live feed is at the head of the log", async || {
+        let mut feed = reader.live().await;
+        (feed.subscribe(json!("all"), None).await >= newest).then_some(())
+    })
+    .await;
     cell.projected().await;
 
     let mut one = reader.live().await;
