@@ -9,6 +9,7 @@
 
 mod commands;
 mod dead_letters;
+mod faults;
 mod layout;
 mod once;
 mod path;

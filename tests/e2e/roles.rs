@@ -1,11 +1,7 @@
 //! Each role as a process of its own.
 
-use std::process::Stdio;
-
 use pulsetrail_harness::{Target, User, until_ready};
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::process::Child;
 
 use crate::corner;
 
@@ -20,23 +16,15 @@ async fn the_roles_work_together_as_processes_of_their_own() {
     let migrated = corner.command(["migrate"]).output().await.unwrap();
     assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
 
-    let mut processes: Vec<Child> = Vec::new();
-    let mut urls = Vec::new();
+    let mut processes = Vec::new();
     for role in ["server", "relay", "recorder", "scheduler", "projector", "prober"] {
-        // A port that was free a moment ago; nobody else on this machine asks for it by number.
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        let mut command = corner.command([role]);
-        command.env("PULSETRAIL_LISTEN", address.to_string());
-        processes.push(command.stderr(Stdio::null()).spawn().unwrap());
-        urls.push(format!("http://{address}"));
+        processes.push(corner.role(role).await);
     }
-    for url in &urls {
-        until_ready(url).await;
+    for process in &processes {
+        until_ready(&process.url).await;
     }
 
-    let user = User::sign_up(&urls[0]).await;
+    let user = User::sign_up(&processes[0].url).await;
     let target = Target::start().await;
     let mut feed = user.live().await;
     feed.subscribe(json!("all"), None).await;
@@ -46,9 +34,7 @@ async fn the_roles_work_together_as_processes_of_their_own() {
     feed.until_event("WentDown").await;
     user.until_status(&monitor, "down").await;
 
-    for mut process in processes {
-        let pid = process.id().unwrap().to_string();
-        tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
-        assert!(process.wait().await.unwrap().success());
+    for process in processes {
+        assert!(process.stop().await.success());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pulsetrail_domain::{OrganizationId, Position};
+use pulsetrail_harness::{Dice, is_soak};
 use pulsetrail_infra::store::{Append, NewEvent, Store, append_batch, read_after};
 use uuid::Uuid;
 
@@ -14,20 +15,7 @@ const WRITERS: u64 = 16;
 
 /// Appends of each writer: 200,000 in all in a long run.
 fn appends() -> u64 {
-    if std::env::var_os("PULSETRAIL_SOAK").is_some() { 12_500 } else { 60 }
-}
-
-/// Small pseudo-random numbers from a seed (SplitMix64), so that a failure can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % sides
-    }
+    if is_soak() { 12_500 } else { 60 }
 }
 
 /// Appends of one writer: some slow, some rolled back. Without the store's own lock when told so.

@@ -3,15 +3,19 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends where it cannot go on")]
 
 mod app;
+mod dice;
 mod engines;
 mod eventually;
 mod feed;
+mod role;
 mod target;
 mod user;
 
 pub use app::{App, Corner, until_ready};
+pub use dice::{Dice, is_soak};
 pub use engines::{TestEngines, engines, engines_with};
 pub use eventually::{PATIENCE, eventually, within};
 pub use feed::Feed;
+pub use role::{RoleProcess, metric};
 pub use target::Target;
 pub use user::{Answer, User, http_client};

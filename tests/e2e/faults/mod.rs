@@ -1,0 +1,24 @@
+//! What the invariants are worth when processes stop, die, lag and race: each run is judged by its log.
+
+mod judge;
+mod load;
+mod rebalance;
+
+use std::time::Duration;
+
+use pulsetrail_domain::Region;
+use pulsetrail_harness::{Corner, is_soak};
+
+/// How long a run may take to settle after its load: generous, for its speed is not what is judged.
+const SETTLING: Duration = Duration::from_secs(60);
+
+/// The first in `make test`, the second in `make soak`.
+fn short_or_long<T>(short: T, long: T) -> T {
+    if is_soak() { long } else { short }
+}
+
+/// Gives a corner its tables and topics.
+async fn prepare(corner: &Corner) {
+    corner.store().await.migrate().await.unwrap();
+    corner.kafka().ensure_topics(&[Region::default()]).await.unwrap();
+}
