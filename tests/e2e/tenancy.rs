@@ -66,6 +66,7 @@ const TABLE: &[Row] = &[
     // No WebSocket is asked for.
     ("get", "/api/v1/live", Nothing, [401, 400, 400, 400, 400, 400]),
     ("get", "/api/v1/live/sse", Nothing, [401, 200, 200, 200, 200, 200]),
+    ("post", "/api/v1/live/tickets", Nothing, [401, 201, 201, 201, 201, 201]),
     ("get", "/api/v1/dead-letters", Nothing, [401, 200, 200, 200, 200, 200]),
     ("get", "/api/v1/dead-letters/{id}", Unknown, [401, 404, 404, 404, 404, 404]),
     ("post", "/api/v1/dead-letters/{id}/retry", Unknown, [401, 404, 403, 404, 404, 404]),

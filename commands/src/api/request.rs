@@ -165,6 +165,7 @@ mod tests {
             role: Role::Editor,
             operator: false,
             credential: Credential::Session(SessionId::default()),
+            ends_at: None,
         };
         let metadata = of("x-request-id", "a-1").metadata(&identity);
         assert_eq!(metadata["actor"], identity.user_id.to_string());

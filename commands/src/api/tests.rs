@@ -37,6 +37,7 @@ fn somebody(role: Role) -> Identity {
         role,
         operator: false,
         credential: Credential::Session(SessionId::default()),
+        ends_at: None,
     }
 }
 

@@ -103,9 +103,9 @@ impl AccessTokens {
         Ok((token, expires_at))
     }
 
-    /// What a token says, if it is good.
+    /// What a token says and when it ends, if it is good.
     #[must_use]
-    pub fn read(&self, token: &str) -> Option<TokenClaims> {
+    pub fn read(&self, token: &str) -> Option<(TokenClaims, Timestamp)> {
         let key_id = jsonwebtoken::decode_header(token).ok()?.kid?;
         let mut keys = std::iter::once(&self.signing).chain(&self.former);
         let key = keys.find(|key| key.id == key_id)?;
@@ -116,7 +116,8 @@ impl AccessTokens {
         validation.leeway = LEEWAY_SECONDS;
         let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation).ok()?.claims;
         let Claims { sub: user_id, org: organization_id, sid: session_id, .. } = claims;
-        Some(TokenClaims { user_id, organization_id, session_id })
+        let ends_at = Timestamp::from_timestamp(claims.exp, 0)?;
+        Some((TokenClaims { user_id, organization_id, session_id }, ends_at))
     }
 }
 
@@ -151,8 +152,9 @@ mod tests {
     #[test]
     fn a_token_names_its_caller_and_no_other_key_reads_it() {
         let tokens = AccessTokens::new(&[7; 32], 60);
-        let (token, _) = tokens.issue(&claims()).unwrap();
-        assert_eq!(tokens.read(&token), Some(claims()));
+        let (token, ends_at) = tokens.issue(&claims()).unwrap();
+        let (read, read_end) = tokens.read(&token).unwrap();
+        assert_eq!((read, read_end.timestamp()), (claims(), ends_at.timestamp()));
         assert_eq!(AccessTokens::new(&[8; 32], 60).read(&token), None);
         assert_eq!(tokens.read(&token[..token.len() - 2]), None);
     }
@@ -161,10 +163,10 @@ mod tests {
     fn a_token_of_a_former_secret_is_read_and_none_is_signed_with_it() {
         let (token, _) = AccessTokens::new(&[7; 32], 60).issue(&claims()).unwrap();
         let rotated = AccessTokens::new(&[8; 32], 60).also_read(&[7; 32]);
-        assert_eq!(rotated.read(&token), Some(claims()));
+        assert_eq!(rotated.read(&token).unwrap().0, claims());
         let (newer, _) = rotated.issue(&claims()).unwrap();
         assert_eq!(AccessTokens::new(&[7; 32], 60).read(&newer), None);
-        assert_eq!(AccessTokens::new(&[8; 32], 60).read(&newer), Some(claims()));
+        assert_eq!(AccessTokens::new(&[8; 32], 60).read(&newer).unwrap().0, claims());
     }
 
     #[test]

@@ -6,15 +6,26 @@ use axum::http::header;
 use axum::http::request::Parts;
 use pulsetrail_domain::{ApiKeyId, OrganizationId, Role, Timestamp, UserId};
 use sha2::{Digest, Sha256};
+use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 
 use super::rate_limit::{RateLimit, RateSettings};
-use super::{AccessTokens, Credential, Identity, Ingress, Problem};
+use super::{AccessTokens, Credential, Identity, Ingress, Problem, TokenClaims};
 
 /// What every API key begins with, so that people and scanners know one when they see it.
 pub const API_KEY_PREFIX: &str = "pt_";
 /// The cookie that carries the access token of a browser.
 pub const SESSION_COOKIE: &str = "pulsetrail_session";
+
+/// Every key that counts, with what its bearer may do.
+const GOOD_KEYS: &str = "select api_keys.api_key_id, api_keys.organization_id, api_keys.created_by,
+            api_keys.role, members.role as member_role, api_keys.last_used_at, api_keys.expires_at,
+            clock_timestamp() as now
+     from api_keys
+     join members on members.organization_id = api_keys.organization_id
+                 and members.user_id = api_keys.created_by
+     where api_keys.revoked_at is null
+       and (api_keys.expires_at is null or api_keys.expires_at > clock_timestamp())";
 
 /// Knows callers by an access token, an API key or a browser's cookie. What they may do is read from
 /// the tables with every request: one look by primary key, so that whoever was removed, signed out or
@@ -22,7 +33,7 @@ pub const SESSION_COOKIE: &str = "pulsetrail_session";
 #[derive(Clone)]
 pub struct Authenticator {
     tokens: AccessTokens,
-    pool: PgPool,
+    pub(super) pool: PgPool,
     ingress: Ingress,
     attempts: RateLimit<IpAddr>,
     key_requests: RateLimit<ApiKeyId>,
@@ -99,7 +110,16 @@ impl Authenticator {
     }
 
     async fn by_token(&self, token: &str) -> Result<Option<Identity>, Problem> {
-        let Some(claims) = self.tokens.read(token) else { return Ok(None) };
+        let Some((claims, ends_at)) = self.tokens.read(token) else { return Ok(None) };
+        self.by_session(claims, Some(ends_at)).await
+    }
+
+    /// Whoever has a session now, with a credential that ends at `ends_at`.
+    pub(super) async fn by_session(
+        &self,
+        claims: TokenClaims,
+        ends_at: Option<Timestamp>,
+    ) -> Result<Option<Identity>, Problem> {
         let row = sqlx::query(
             "select members.role, users.operator
              from sessions
@@ -120,23 +140,24 @@ impl Authenticator {
             role: role(row.try_get("role")?)?,
             operator: row.try_get("operator")?,
             credential: Credential::Session(claims.session_id),
+            ends_at,
         }))
     }
 
     async fn by_key(&self, secret: &str) -> Result<Option<Identity>, Problem> {
-        let row = sqlx::query(
-            "select api_keys.api_key_id, api_keys.organization_id, api_keys.created_by,
-                    api_keys.role, members.role as member_role, api_keys.last_used_at,
-                    clock_timestamp() as now
-             from api_keys
-             join members on members.organization_id = api_keys.organization_id
-                         and members.user_id = api_keys.created_by
-             where api_keys.secret_hash = $1 and api_keys.revoked_at is null
-               and (api_keys.expires_at is null or api_keys.expires_at > clock_timestamp())",
-        )
-        .bind(secret_hash(secret))
-        .fetch_optional(&self.pool)
-        .await?;
+        let query = format!("{GOOD_KEYS} and api_keys.secret_hash = $1");
+        let row = sqlx::query(&query).bind(secret_hash(secret)).fetch_optional(&self.pool).await?;
+        self.of_key(row).await
+    }
+
+    /// Whoever has a key now.
+    pub(super) async fn by_key_id(&self, id: ApiKeyId) -> Result<Option<Identity>, Problem> {
+        let query = format!("{GOOD_KEYS} and api_keys.api_key_id = $1");
+        let row = sqlx::query(&query).bind(id.0).fetch_optional(&self.pool).await?;
+        self.of_key(row).await
+    }
+
+    async fn of_key(&self, row: Option<PgRow>) -> Result<Option<Identity>, Problem> {
         let Some(row) = row else { return Ok(None) };
         let api_key_id = ApiKeyId(row.try_get("api_key_id")?);
         self.key_requests.count(&api_key_id)?;
@@ -152,6 +173,7 @@ impl Authenticator {
             role: role(row.try_get("role")?)?.min(role(row.try_get("member_role")?)?),
             operator: false,
             credential: Credential::ApiKey(api_key_id),
+            ends_at: row.try_get("expires_at")?,
         }))
     }
 

@@ -2,12 +2,12 @@
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
-use pulsetrail_domain::{ApiKeyId, OrganizationId, Role, SessionId, UserId};
+use pulsetrail_domain::{ApiKeyId, OrganizationId, Role, SessionId, Timestamp, UserId};
 
 use super::{Authenticator, Problem};
 
 /// What a caller showed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Credential {
     /// A person's access token, of a session.
     Session(SessionId),
@@ -28,6 +28,8 @@ pub struct Identity {
     pub operator: bool,
     /// What they showed.
     pub credential: Credential,
+    /// When that ends by itself, if it does.
+    pub ends_at: Option<Timestamp>,
 }
 
 impl Identity {

@@ -12,6 +12,7 @@ mod page;
 mod parameters;
 mod problem;
 mod rate_limit;
+mod tickets;
 
 pub use access_tokens::{AccessTokens, TokenClaims};
 pub use authenticator::{API_KEY_PREFIX, Authenticator, SESSION_COOKIE, cookie, secret_hash};
@@ -28,3 +29,4 @@ pub use parameters::{NoParameters, Parameters};
 pub use problem::Problem;
 pub use pulsetrail_domain::Role;
 pub use rate_limit::{RateLimit, RateSettings};
+pub use tickets::Ticket;

@@ -14,6 +14,7 @@ mod rooms;
 mod session;
 pub(crate) mod sse;
 mod switchboard;
+pub(crate) mod tickets;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,9 +24,10 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
 use pulsetrail_domain::Position;
 use pulsetrail_infra::follower::Follower;
-use pulsetrail_infra::http::{Identity, Problem};
+use pulsetrail_infra::http::Problem;
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::store::{Event, Store, head};
+use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,8 +36,9 @@ use self::event::LiveEvent;
 use self::memory::Bounds;
 use self::session::Session;
 use self::switchboard::Switchboard;
+use self::tickets::Listener;
 use crate::backoff::Backoff;
-use crate::queries::{NoParameters, Parameters};
+use crate::queries::Parameters;
 
 /// What a process remembers of the log, to serve those who come back from memory.
 const BOUNDS: Bounds = Bounds { events: 50_000, bytes: 48 << 20 };
@@ -140,19 +143,28 @@ impl LiveHub {
     }
 }
 
-/// `GET /api/v1/live`: takes the connection over.
+/// How a connection is opened.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Opening {
+    #[expect(dead_code, reason = "the extractor of the listener reads it")]
+    ticket: Option<String>,
+}
+
+/// Opens the live feed: takes the connection over as a WebSocket.
 #[utoipa::path(
     get,
     path = "/api/v1/live",
     tag = "live",
     operation_id = "connectLive",
+    params(("ticket" = Option<String>, Query, description = "A ticket, in place of a header.")),
     responses((status = 101, description = "A WebSocket: see the document of the feed.")),
     security(("bearer" = []), ("cookie" = [])),
 )]
 pub(crate) async fn connect(
-    identity: Identity,
+    Listener(identity): Listener,
     State(hub): State<LiveHub>,
-    Parameters(NoParameters {}): Parameters<NoParameters>,
+    Parameters(_): Parameters<Opening>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;

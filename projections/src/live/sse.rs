@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
 use pulsetrail_domain::Position;
-use pulsetrail_infra::http::{Identity, Problem};
+use pulsetrail_infra::http::Problem;
 use pulsetrail_infra::metrics;
 use serde::Deserialize;
 
@@ -18,6 +18,7 @@ use super::LiveHub;
 use super::event::LiveEvent;
 use super::message::{All, ClientMessage, Named, ServerMessage};
 use super::session::Session;
+use super::tickets;
 use crate::queries::Parameters;
 
 /// What is listened to.
@@ -28,19 +29,28 @@ pub(crate) struct Listening {
     monitors: Option<String>,
     /// Everything after this position, too. `Last-Event-ID` is stronger.
     after: Option<i64>,
+    #[expect(dead_code, reason = "the extractor of the listener reads it")]
+    ticket: Option<String>,
 }
 
-/// `GET /api/v1/live/sse`.
+/// Listens to the live feed as Server-Sent Events.
 #[utoipa::path(
     get,
     path = "/api/v1/live/sse",
     tag = "live",
     operation_id = "listenLive",
+    params(
+        ("monitors" = Option<String>, Query,
+         description = "Ids of monitors, comma-separated, or `all`, which is the default."),
+        ("after" = Option<i64>, Query,
+         description = "Everything after this position, too; `Last-Event-ID` is stronger."),
+        ("ticket" = Option<String>, Query, description = "A ticket, in place of a header."),
+    ),
     responses((status = 200, description = "Server-Sent Events.", content_type = "text/event-stream")),
     security(("bearer" = []), ("cookie" = [])),
 )]
 pub(crate) async fn listen(
-    identity: Identity,
+    tickets::Listener(identity): tickets::Listener,
     State(hub): State<LiveHub>,
     Parameters(listening): Parameters<Listening>,
     headers: HeaderMap,

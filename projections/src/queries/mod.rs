@@ -76,6 +76,7 @@ pub fn documented_router() -> OpenApiRouter<QueryState> {
         .routes(routes!(uptime::of_organization))
         .routes(routes!(live::connect))
         .routes(routes!(live::sse::listen))
+        .routes(routes!(live::tickets::issue))
         // The short forms; the document has them beside the full ones.
         .route("/api/websites", get(monitors::list))
         .route("/api/websites/{id}", get(monitors::show))
@@ -88,6 +89,7 @@ pub fn components(components: &mut Components) {
     components.add::<uptime::UptimeBody>();
     components.add::<uptime::OrganizationUptimeBody>();
     components.add::<Page<events::EventBody>>();
+    components.add::<live::tickets::TicketBody>();
 }
 
 /// Refuses a monitor that is not the organization's. An archived one is: its history stays.

@@ -188,6 +188,15 @@ impl Reader<'_> {
         (status, body["code"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// A new ticket to the live feed.
+    pub(crate) async fn ticket(&self) -> String {
+        let url = format!("{}/api/v1/live/tickets", self.cell.url);
+        let response = http_client().post(url).bearer_auth(&self.token).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 201);
+        let body: Value = response.json().await.unwrap();
+        body["ticket"].as_str().unwrap().to_owned()
+    }
+
     pub(crate) async fn live(&self) -> Feed {
         Feed::open(&self.cell.url, &self.token).await
     }

@@ -104,3 +104,53 @@ async fn who_comes_back_after_a_restart_gets_what_was_missed_from_the_store_and_
     assert_eq!(seen, missed);
     assert_eq!(replays, 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_opens_the_feed_of_its_owner_once_at_any_server() {
+    let cell = Cell::start().await;
+    let (reader, stranger) = (cell.reader().await, cell.reader().await);
+    let mine = reader.monitor(0, "mine", json!({})).await;
+    let foreign = stranger.monitor(0, "foreign", json!({})).await;
+    cell.projected().await;
+    let server = cell.another_server().await;
+    let ticket = reader.ticket().await;
+    let mut feed = Feed::with_ticket(&server, &ticket).await.unwrap();
+    feed.say(&json!({"type": "subscribe", "monitors": [foreign.id]})).await;
+    assert_eq!(feed.next().await["code"], "not_found");
+    feed.subscribe(json!([mine.id]), None).await;
+    let event = mine.check(60, "up").await;
+    assert_eq!(events(&mut feed, 1).await, [event]);
+    for url in [&server, &cell.url] {
+        assert_eq!(Feed::with_ticket(url, &ticket).await.err(), Some(401), "it was used");
+    }
+    assert_eq!(Feed::with_ticket(&server, "tkt_nobodys").await.err(), Some(401));
+
+    // Of many who show it at the same time, one gets in.
+    let ticket = reader.ticket().await;
+    let both = [&server, &cell.url].into_iter().cycle().take(8);
+    let shown = both.map(|url| Feed::with_ticket(url, &ticket));
+    let opened = futures_util::future::join_all(shown).await;
+    assert_eq!(opened.iter().filter(|feed| feed.is_ok()).count(), 1);
+
+    let sse = format!("{server}/api/v1/live/sse?ticket={}", reader.ticket().await);
+    assert_eq!(pulsetrail_harness::http_client().get(sse).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_that_is_old_or_whose_session_ended_opens_nothing() {
+    let cell = Cell::start().await;
+    let reader = cell.reader().await;
+    let (old, ended) = (reader.ticket().await, reader.ticket().await);
+    let sql = async |statement: &str| {
+        sqlx::query(statement).execute(&cell.store.write).await.unwrap();
+    };
+    // The one that was made first.
+    sql("update live_tickets set expires_at = clock_timestamp()
+         where expires_at = (select min(expires_at) from live_tickets)")
+    .await;
+    assert_eq!(Feed::with_ticket(&cell.url, &old).await.err(), Some(401));
+    sql("update sessions set revoked_at = clock_timestamp()").await;
+    assert_eq!(Feed::with_ticket(&cell.url, &ended).await.err(), Some(401));
+    sql("update sessions set revoked_at = null").await;
+    assert_eq!(Feed::with_ticket(&cell.url, &ended).await.err(), Some(401), "it was used");
+}

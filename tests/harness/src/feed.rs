@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// How long a message is waited for.
@@ -23,15 +23,33 @@ impl Feed {
     /// # Panics
     /// When it is refused.
     pub async fn open(url: &str, token: &str) -> Self {
-        let address = format!("{}/api/v1/live", url.replacen("http", "ws", 1));
+        Self::try_open(url, Some(token), "").await.expect("the feed accepts")
+    }
+
+    /// Connects to the interface at `url` with a one-time ticket, or gives the status of the refusal.
+    ///
+    /// # Errors
+    /// The status.
+    pub async fn with_ticket(url: &str, ticket: &str) -> Result<Self, u16> {
+        Self::try_open(url, None, &format!("?ticket={ticket}")).await
+    }
+
+    async fn try_open(url: &str, token: Option<&str>, query: &str) -> Result<Self, u16> {
+        let address = format!("{}/api/v1/live{query}", url.replacen("http", "ws", 1));
         let mut request = address.into_client_request().expect("an address");
-        let bearer = format!("Bearer {token}").parse().expect("a header");
-        request.headers_mut().insert("authorization", bearer);
-        let (socket, _) = connect_async(request).await.expect("the feed accepts");
+        if let Some(token) = token {
+            let bearer = format!("Bearer {token}").parse().expect("a header");
+            request.headers_mut().insert("authorization", bearer);
+        }
+        let (socket, _) = match connect_async(request).await {
+            Ok(opened) => opened,
+            Err(Error::Http(response)) => return Err(response.status().as_u16()),
+            Err(error) => panic!("the feed at {url} does not answer: {error}"),
+        };
         if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
             stream.set_nodelay(true).expect("an option of every socket");
         }
-        Self { socket }
+        Ok(Self { socket })
     }
 
     /// Subscribes to `monitors` (a list, or "all"), after a position or from now on, and returns the
@@ -80,6 +98,35 @@ impl Feed {
             }
         };
         tokio::time::timeout(patience, next).await.ok()
+    }
+
+    /// Sends a frame as it is. What the server thinks of it is to be read, also where it would not take
+    /// all of it.
+    pub async fn send(&mut self, message: Message) {
+        let _ = self.socket.send(message).await;
+    }
+
+    /// Every message that comes until the server closes the connection, and the code of the close; none
+    /// where the connection just ends.
+    ///
+    /// # Panics
+    /// When it stays open.
+    pub async fn until_closed(&mut self) -> (Vec<Value>, Option<u16>) {
+        let mut heard = Vec::new();
+        let closed = async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Text(text))) => {
+                        heard.push(serde_json::from_str(&text).expect("JSON"));
+                    }
+                    Some(Ok(Message::Close(close))) => return close.map(|close| close.code.into()),
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return None,
+                }
+            }
+        };
+        let code = tokio::time::timeout(PATIENCE, closed).await.expect("it is closed in time");
+        (heard, code)
     }
 
     /// Passes messages over until an event of the given type comes, and returns its message.
