@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use pulsetrail_infra::http::Problem;
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::settings::{Origin, Settings};
+use pulsetrail_infra::trace::{TRACEPARENT, Traceparent};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
@@ -76,6 +77,18 @@ async fn only_good_request_ids(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
+/// The trace that a request is a part of: the caller's, or a new one.
+fn trace(headers: &mut HeaderMap) -> Traceparent {
+    let given = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    given.and_then(Traceparent::parse).unwrap_or_else(|| {
+        let made = Traceparent::random();
+        if let Ok(value) = HeaderValue::from_str(made.as_str()) {
+            headers.insert(TRACEPARENT, value);
+        }
+        made
+    })
+}
+
 async fn limit_time(State(time): State<Duration>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(time, next.run(request)).await {
         Ok(response) => response,
@@ -105,13 +118,14 @@ async fn protect(State(secure): State<bool>, request: Request, next: Next) -> Re
 
 /// Tells of a request: a line in the log, a metric, its id in the answer. A 5xx has its id and nothing
 /// else of what went wrong.
-async fn observe(request: Request, next: Next) -> Response {
+async fn observe(mut request: Request, next: Next) -> Response {
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "(none)".to_owned(), |path| path.as_str().to_owned());
     let method = request.method().clone();
     let request_id = request_id(request.headers());
+    let trace = trace(request.headers_mut());
     let begun = Instant::now();
     let mut response = next.run(request).await;
     let (status, took) = (response.status(), begun.elapsed());
@@ -130,7 +144,7 @@ async fn observe(request: Request, next: Next) -> Response {
     }
     metrics::http_request(format!("{method} {route}"), status.as_u16(), took.as_secs_f64());
     let http = Answered { method: &method, route: &route, status: status.as_u16(), took };
-    http.tell(&id);
+    http.tell(&id, trace.trace_id());
     response
 }
 
@@ -143,7 +157,7 @@ struct Answered<'a> {
 }
 
 impl Answered<'_> {
-    fn tell(&self, request_id: &str) {
+    fn tell(&self, request_id: &str, trace_id: &str) {
         let duration_us = u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX);
         if self.status >= 500 {
             tracing::error!(
@@ -152,6 +166,7 @@ impl Answered<'_> {
                 http.status = self.status,
                 http.duration_us = duration_us,
                 request.id = request_id,
+                trace.id = trace_id,
                 "a request failed"
             );
         } else {
@@ -161,6 +176,7 @@ impl Answered<'_> {
                 http.status = self.status,
                 http.duration_us = duration_us,
                 request.id = request_id,
+                trace.id = trace_id,
                 "a request was answered"
             );
         }

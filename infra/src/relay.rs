@@ -24,13 +24,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use republish::republish;
 
-use crate::kafka::{Kafka, event_headers};
+use crate::kafka::{Kafka, event_headers, traced};
 use crate::lease::{Lease, work_under_lease};
 use crate::metrics;
 use crate::store::{
     EVENTS_CHANNEL, Event, Store, StoreError, load_checkpoint, read_after, save_checkpoint,
-    unpublished,
+    traces_of, unpublished,
 };
+use crate::trace::Traceparent;
 
 /// The relay's name among the leases and the checkpoints.
 pub const RELAY: &str = "relay";
@@ -115,7 +116,8 @@ async fn send(
             wait(&mut listener, lost).await?;
             continue;
         };
-        let deliveries = hand_over(producer, &topic, &page, published)?;
+        let traces = traces_of(&store.read, &page).await?;
+        let deliveries = hand_over(producer, &topic, &page, &traces, published)?;
         published = last;
         tokio::select! {
             () = lost.cancelled() => {}
@@ -126,20 +128,26 @@ async fn send(
     Ok(())
 }
 
-/// Queues a page in order. `previous` is the position of the event before it.
+/// Queues a page in order, each event with its trace. `previous` is the position of the event before it.
 fn hand_over(
     producer: &FutureProducer,
     topic: &str,
     page: &[Event],
+    traces: &[Option<Traceparent>],
     mut previous: Position,
 ) -> Result<Vec<DeliveryFuture>, KafkaError> {
-    let queued = page.iter().map(|event| {
+    let queued = page.iter().zip(traces).map(|(event, trace)| {
+        let headers = event_headers(event, previous);
+        let headers = match trace {
+            Some(trace) => traced(headers, trace),
+            None => headers,
+        };
         let record = FutureRecord::to(topic)
             .partition(0)
             .key(&event.aggregate_id)
             .payload(event.payload.get())
             .timestamp(event.recorded_at.timestamp_millis())
-            .headers(event_headers(event, previous));
+            .headers(headers);
         previous = event.position;
         // The queue holds more than all pages in flight: it is never full.
         producer.send_result(record).map_err(|(error, _)| error)

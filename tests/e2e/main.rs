@@ -21,6 +21,7 @@ mod schemathesis;
 mod starting;
 mod store_order;
 mod tenancy;
+mod traces;
 
 use pulsetrail_harness::Corner;
 

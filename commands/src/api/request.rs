@@ -5,6 +5,7 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use pulsetrail_domain::MonitorId;
 use pulsetrail_infra::http::{Authenticator, Credential, Identity, Problem};
+use pulsetrail_infra::trace::{TRACEPARENT, Traceparent};
 use uuid::Uuid;
 
 use crate::accounts::Metadata;
@@ -77,10 +78,10 @@ impl<S: Send + Sync> FromRequestParts<S> for MonitorPath {
 }
 
 /// What the log keeps of a request: its id, and the trace that it is a part of.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct RequestContext {
     request_id: Option<String>,
-    traceparent: Option<String>,
+    trace: Traceparent,
 }
 
 /// The longest request id that is kept, in bytes.
@@ -100,16 +101,14 @@ impl RequestContext {
 
     /// The metadata of a command of somebody who is not known before.
     pub(crate) fn anonymous(&self) -> Metadata {
-        let known = [("request_id", &self.request_id), ("traceparent", &self.traceparent)];
-        known
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
-            .collect()
+        let request_id = self.request_id.clone().map(|id| ("request_id".to_owned(), id));
+        let trace = (TRACEPARENT.to_owned(), self.trace.as_str().to_owned());
+        request_id.into_iter().chain([trace]).collect()
     }
 
-    /// The trace that the request is a part of (W3C Trace Context).
-    pub(crate) fn traceparent(&self) -> Option<&str> {
-        self.traceparent.as_deref()
+    /// The trace that the request is a part of.
+    pub(crate) fn trace(&self) -> &Traceparent {
+        &self.trace
     }
 
     fn of(headers: &HeaderMap) -> Self {
@@ -120,20 +119,11 @@ impl RequestContext {
             |id: &&str| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(allowed);
         Self {
             request_id: text("x-request-id").filter(good).map(str::to_owned),
-            traceparent: text("traceparent").filter(|text| is_traceparent(text)).map(str::to_owned),
+            trace: text(TRACEPARENT)
+                .and_then(Traceparent::parse)
+                .unwrap_or_else(Traceparent::random),
         }
     }
-}
-
-/// Whether a text is a `traceparent` of version 00: `00-<32 hex>-<16 hex>-<2 hex>`.
-fn is_traceparent(text: &str) -> bool {
-    let hex = |part: &str, length: usize| {
-        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let nonzero = |part: &str| part.bytes().any(|byte| byte != b'0');
-    let parts: Vec<&str> = text.split('-').collect();
-    matches!(parts.as_slice(), ["00", trace, parent, flags]
-        if hex(trace, 32) && hex(parent, 16) && hex(flags, 2) && nonzero(trace) && nonzero(parent))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
@@ -178,16 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_well_formed_trace_is_carried_on() {
+    fn a_trace_is_carried_on_and_one_is_made_where_none_came() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(of("traceparent", good).traceparent(), Some(good));
-        for bad in [
-            "",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e473g-00f067aa0ba902b7-01",
-        ] {
-            assert_eq!(of("traceparent", bad).traceparent(), None, "{bad}");
-        }
+        assert_eq!(of("traceparent", good).anonymous()["traceparent"], good);
+        let made = of("traceparent", "nonsense").anonymous()["traceparent"].clone();
+        assert!(Traceparent::parse(&made).is_some(), "{made}");
     }
 }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::store::{Event, to_current};
+use crate::trace::{TRACEPARENT, Traceparent};
 
 /// A message is not what its topic carries: a dead letter, never retried as it is.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,17 @@ pub fn message_headers(
     .fold(OwnedHeaders::new(), |headers, (key, value)| {
         headers.insert(Header { key, value: Some(value) })
     })
+}
+
+/// Headers that also say which trace the message is a part of.
+#[must_use]
+pub fn traced(headers: OwnedHeaders, trace: &Traceparent) -> OwnedHeaders {
+    headers.insert(Header { key: TRACEPARENT, value: Some(trace.as_str()) })
+}
+
+/// The trace that a message says it is a part of, where it says one.
+pub fn trace_of(message: &impl Message) -> Option<Traceparent> {
+    Traceparent::parse(attribute(message, TRACEPARENT).ok()?)
 }
 
 /// The headers of a domain event. `previous` is the position of the event before it in the log: a

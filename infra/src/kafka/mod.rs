@@ -12,6 +12,7 @@ use rdkafka::producer::FutureProducer;
 
 pub use cloud_event::{
     MalformedMessage, attribute, event_from_message, event_headers, message_headers, payload_of,
+    trace_of, traced,
 };
 pub use topics::Topics;
 

@@ -5,7 +5,7 @@ use pulsetrail_domain::Position;
 
 use super::{PAGE, RelayError, acknowledged_by_kafka, hand_over};
 use crate::kafka::Kafka;
-use crate::store::{Event, Replay, Store, head, position_before};
+use crate::store::{Event, Replay, Store, head, position_before, traces_of};
 
 /// Publishes every event from a position on, up to the newest one that there is, and returns how many
 /// they were: for a topic that was lost, or a consumer outside that has to begin anew.
@@ -30,7 +30,8 @@ pub async fn republish(store: &Store, kafka: &Kafka, from: Position) -> Result<u
     let mut published = 0;
     while let Some(page) = pages.next().await {
         let page: Vec<Event> = page.into_iter().collect::<Result<_, _>>()?;
-        acknowledged_by_kafka(hand_over(&producer, &topic, &page, previous)?).await?;
+        let traces = traces_of(&store.read, &page).await?;
+        acknowledged_by_kafka(hand_over(&producer, &topic, &page, &traces, previous)?).await?;
         previous = page.last().map_or(previous, |event| event.position);
         published += page.len();
     }

@@ -21,7 +21,7 @@ async fn a_producer_that_is_broken_for_good_takes_no_event_and_says_so() {
         recorded_at: Default::default(),
         payload: serde_json::value::to_raw_value("").unwrap(),
     };
-    let handed_over = hand_over(&producer, "test.events", &[event], Position::START);
+    let handed_over = hand_over(&producer, "test.events", &[event], &[None], Position::START);
     let error = match handed_over {
         Ok(deliveries) => acknowledged_by_kafka(deliveries).await.unwrap_err(),
         Err(error) => error,

@@ -14,6 +14,7 @@ mod page;
 mod read;
 mod replay;
 mod snapshot;
+mod traces;
 mod upcast;
 
 use std::str::FromStr;
@@ -36,6 +37,8 @@ pub use read::{EventWithMetadata, head, read_after, read_aggregate, read_aggrega
 pub(crate) use read::{position_before, unpublished};
 pub use replay::Replay;
 pub use snapshot::{Snapshot, load_snapshots, save_snapshots};
+pub use traces::save_check_trace;
+pub(crate) use traces::traces_of;
 pub(crate) use upcast::to_current;
 pub use upcast::{Upcaster, add_upcasters};
 

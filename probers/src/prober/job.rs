@@ -6,9 +6,10 @@ use std::time::Duration;
 use chrono::Utc;
 use pulsetrail_domain::monitor::Target;
 use pulsetrail_infra::dead_letters::Letter as Dead;
-use pulsetrail_infra::kafka::{is_passing, message_headers};
+use pulsetrail_infra::kafka::{is_passing, message_headers, traced};
 use pulsetrail_infra::messages::{Job, RESULT_TYPE, ResultMessage};
 use pulsetrail_infra::metrics;
+use pulsetrail_infra::trace::Traceparent;
 use rdkafka::error::KafkaError;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
@@ -39,10 +40,12 @@ enum Dropped {
     Deadline,
 }
 
-/// Makes a job's check and delivers its result, or drops the job. Either way it is finished then.
-pub(super) async fn finish(desk: Arc<Desk>, job: Job) {
+/// Makes a job's check and delivers its result, as a part of the same trace, or drops the job. Either
+/// way it is finished then.
+pub(super) async fn finish(desk: Arc<Desk>, job: Job, trace: Option<Traceparent>) {
+    let trace = trace.unwrap_or_else(|| Traceparent::of_check(job.check_id));
     match make(&desk, &job).await {
-        Ok(result) => deliver(&desk, &job, &result).await,
+        Ok(result) => deliver(&desk, &job, &result, &trace).await,
         Err(Dropped::Deadline) => {
             metrics::job_dropped("deadline");
             tracing::debug!(monitor.id = %job.monitor_id, check.id = %job.check_id, "a job came too late");
@@ -83,7 +86,7 @@ fn host(job: &Job) -> &str {
 }
 
 /// Brings a result to Kafka.
-async fn deliver(desk: &Desk, job: &Job, result: &ResultMessage) {
+async fn deliver(desk: &Desk, job: &Job, result: &ResultMessage, trace: &Traceparent) {
     let payload = match serde_json::to_string(result) {
         Ok(payload) => payload,
         Err(error) => {
@@ -92,11 +95,12 @@ async fn deliver(desk: &Desk, job: &Job, result: &ResultMessage) {
         }
     };
     let check_id = job.check_id.to_string();
+    let headers = message_headers(RESULT_TYPE, &check_id, Utc::now(), job.organization_id);
     let letter = Letter {
         topic: desk.results_topic.clone(),
         key: job.monitor_id.to_string(),
         payload,
-        headers: message_headers(RESULT_TYPE, &check_id, Utc::now(), job.organization_id),
+        headers: traced(headers, trace),
     };
     if let Err(error) = send(desk, &letter).await {
         tracing::error!(check.id = check_id, %error, "a result is refused by Kafka and is lost");

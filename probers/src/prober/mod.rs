@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use pulsetrail_domain::Region;
 use pulsetrail_infra::dead_letters::{Letter as Dead, Reason};
-use pulsetrail_infra::kafka::{Kafka, is_passing, payload_of};
+use pulsetrail_infra::kafka::{Kafka, is_passing, payload_of, trace_of};
 use pulsetrail_infra::messages::Job;
 use pulsetrail_infra::metrics;
 use rdkafka::Message as _;
@@ -167,8 +167,9 @@ fn start(
     match payload_of::<Job>(message) {
         Ok(job) => {
             let (desk, assignment) = (Arc::clone(desk), assignment.clone());
+            let trace = trace_of(message);
             jobs.spawn(async move {
-                job::finish(desk, job).await;
+                job::finish(desk, job, trace).await;
                 assignment.watermarks().finish(ticket);
                 drop(place);
             });

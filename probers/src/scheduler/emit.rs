@@ -8,10 +8,11 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use pulsetrail_domain::timestamp_from_millis;
-use pulsetrail_infra::kafka::{Kafka, message_headers};
+use pulsetrail_infra::kafka::{Kafka, message_headers, traced};
 use pulsetrail_infra::messages::JOB_TYPE;
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::store::Event;
+use pulsetrail_infra::trace::Traceparent;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::DeliveryFuture;
 use tokio::sync::mpsc;
@@ -155,11 +156,12 @@ impl Emitter {
 fn letter(kafka: &Kafka, draft: JobDraft, turn: Turn) -> (Letter, String) {
     let JobDraft { monitor_id, organization_id, region, check_id, json } = draft;
     let time = timestamp_from_millis(turn.slot_ms);
+    let headers = message_headers(JOB_TYPE, &check_id.to_string(), time, organization_id);
     let letter = Letter {
         topic: kafka.topics.jobs(&region),
         key: monitor_id.to_string(),
         payload: json,
-        headers: message_headers(JOB_TYPE, &check_id.to_string(), time, organization_id),
+        headers: traced(headers, &Traceparent::of_check(check_id)),
     };
     (letter, region.into())
 }

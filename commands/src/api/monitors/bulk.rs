@@ -228,8 +228,8 @@ impl Call<'_> {
         let monitor = self.state.monitors.load(organization_id, id).await?;
         let with_key = self.key.item_id(organization_id, ROUTE, Some(index));
         let check_id = check::check_id(self.first_asked, with_key);
-        let traceparent = self.context.traceparent();
-        check::ask(self.state, (id, organization_id), &monitor, check_id, traceparent).await?;
+        let trace = self.context.trace();
+        check::ask(self.state, (id, organization_id), &monitor, check_id, trace).await?;
         let (status, check_id) = (StatusCode::ACCEPTED.as_u16(), Some(check_id));
         Ok(OperationResult { index, status, id: Some(id), monitor: None, check_id, problem: None })
     }

@@ -11,9 +11,10 @@ use pulsetrail_domain::{
     CheckId, MonitorId, OrganizationId, Region, Timestamp, timestamp_from_millis,
 };
 use pulsetrail_infra::http::{IdempotencyKey, Problem};
-use pulsetrail_infra::kafka::message_headers;
+use pulsetrail_infra::kafka::{message_headers, traced};
 use pulsetrail_infra::messages::{JOB_TYPE, Job};
-use rdkafka::message::Header;
+use pulsetrail_infra::store::save_check_trace;
+use pulsetrail_infra::trace::Traceparent;
 use rdkafka::producer::FutureRecord;
 use rdkafka::util::Timeout;
 use schemars::JsonSchema;
@@ -66,8 +67,7 @@ pub(crate) async fn check(
     let first_asked = key.claim(pool, organization_id, &route, &Value::Null).await?;
     let check_id = check_id(first_asked, key.id(organization_id, &route));
     let whose = (addressed.monitor_id(), organization_id);
-    let traceparent = addressed.context().traceparent();
-    ask(&state, whose, &monitor, check_id, traceparent).await?;
+    ask(&state, whose, &monitor, check_id, addressed.context().trace()).await?;
     Ok((StatusCode::ACCEPTED, Json(CheckAsked { check_id })))
 }
 
@@ -87,12 +87,14 @@ pub(super) async fn ask(
     (monitor_id, organization_id): (MonitorId, OrganizationId),
     monitor: &Monitor,
     check_id: CheckId,
-    traceparent: Option<&str>,
+    trace: &Traceparent,
 ) -> Result<(), Problem> {
     let (config, region) = can_be_checked(monitor)?;
     let now = timestamp_from_millis(Utc::now().timestamp_millis());
     let whose = (monitor_id, organization_id, monitor.version);
-    send(state, &job(whose, config, region.clone(), check_id, now), traceparent).await
+    // Its event will say nothing of a trace: this is where the relay finds it.
+    save_check_trace(&state.store.write, check_id, trace).await?;
+    send(state, &job(whose, config, region.clone(), check_id, now), trace).await
 }
 
 fn can_be_checked(monitor: &Monitor) -> Result<(&MonitorConfig, &Region), Problem> {
@@ -130,14 +132,12 @@ fn job(
     }
 }
 
-async fn send(state: &CommandState, job: &Job, traceparent: Option<&str>) -> Result<(), Problem> {
+async fn send(state: &CommandState, job: &Job, trace: &Traceparent) -> Result<(), Problem> {
     let payload = serde_json::to_vec(job).map_err(Problem::internal)?;
     let (topic, key) = (state.kafka.topics.jobs(&job.region), job.monitor_id.to_string());
     let id = job.check_id.to_string();
-    let mut headers = message_headers(JOB_TYPE, &id, job.scheduled_at, job.organization_id);
-    if traceparent.is_some() {
-        headers = headers.insert(Header { key: "traceparent", value: traceparent });
-    }
+    let headers = message_headers(JOB_TYPE, &id, job.scheduled_at, job.organization_id);
+    let headers = traced(headers, trace);
     let record = FutureRecord::to(&topic).key(&key).payload(&payload).headers(headers);
     let sent = state.producer.send(record, Timeout::After(KAFKA_WAIT));
     match tokio::time::timeout(KAFKA_WAIT, sent).await {
