@@ -1,4 +1,5 @@
-//! What travels through Kafka besides domain events: jobs to probers and results from them.
+//! What travels through Kafka besides domain events: jobs to probers, results from them, and the
+//! scheduler's word that results are overdue.
 
 use pulsetrail_domain::check::CheckResult;
 use pulsetrail_domain::monitor::{Retries, Target};
@@ -46,6 +47,17 @@ pub struct ResultMessage {
     pub refusal: Option<Refusal>,
 }
 
+/// Nothing that counts at `at` was seen by then. Topic `results`, key: the monitor's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadlineMessage {
+    /// Of which monitor.
+    pub monitor_id: MonitorId,
+    /// Whom it belongs to.
+    pub organization_id: OrganizationId,
+    /// When the last result that was seen stopped to count, or the first was overdue.
+    pub at: Timestamp,
+}
+
 /// What the shield refused, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -59,5 +71,7 @@ pub struct Refusal {
 
 /// The `ce_type` of a [`Job`].
 pub const JOB_TYPE: &str = "pulsetrail.job";
+/// The `ce_type` of a [`DeadlineMessage`].
+pub const DEADLINE_TYPE: &str = "pulsetrail.deadline";
 /// The `ce_type` of a [`ResultMessage`].
 pub const RESULT_TYPE: &str = "pulsetrail.result";

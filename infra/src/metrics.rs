@@ -68,7 +68,8 @@ pub fn relay_published(events: usize) {
     metrics::counter!(RELAY_PUBLISHED).increment(events as u64);
 }
 
-/// Results were taken in; `effect` is `recorded`, `duplicate`, `archived` or `dead_letter`.
+/// Results were taken in; `effect` is `recorded`, `duplicate`, `void` (a deadline that changed nothing)
+/// or `dead_letter`.
 pub fn results_recorded(effect: &'static str, results: usize) {
     metrics::counter!(RECORDED, "effect" => effect).increment(results as u64);
 }

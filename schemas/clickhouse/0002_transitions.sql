@@ -8,11 +8,12 @@ create table if not exists transitions (
     position        Int64,
     recorded_at     DateTime64(6, 'UTC'),
     at              DateTime64(6, 'UTC'),
-    -- registered, observed, went_down, recovered, paused, resumed, observation_resumed, archived
+    -- registered, observed, went_down, recovered, paused, resumed, observation_resumed, archived,
+    -- observation_lost, observation_regained
     kind            LowCardinality(String),
     -- pending, up, down, unknown, paused, archived
     status          LowCardinality(String),
-    -- What the checks say, which goes on while nothing is counted: pending, up, down.
+    -- What the checks say, which goes on while nothing is counted: pending, up, down, unknown.
     health          LowCardinality(String),
     -- No later row reaches back before this.
     settled_at      DateTime64(6, 'UTC'),

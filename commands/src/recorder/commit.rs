@@ -37,8 +37,8 @@ pub(super) async fn record_batch(
     let mut pending: ByMonitor = BTreeMap::new();
     for intake in intakes {
         match intake {
-            Intake::Result(received) => {
-                pending.entry(received.message.monitor_id).or_default().push(*received);
+            Intake::Received(received) => {
+                pending.entry(received.monitor_id).or_default().push(*received);
             }
             Intake::Dead(letter) => dead.push(*letter),
         }
@@ -79,6 +79,7 @@ pub(super) async fn record_batch(
             }
             metrics::results_recorded("recorded", decided.recorded.len());
             metrics::results_recorded("duplicate", decided.duplicates);
+            metrics::results_recorded("void", decided.void);
             pending.remove(&id);
             if let Some(Known { monitor, .. }) = known.get(&id)
                 && monitor.version > 0
@@ -158,7 +159,7 @@ async fn save_refusals(
     for (id, decided) in stored {
         let results = pending.get(id).map(Vec::as_slice).unwrap_or_default();
         let recorded = decided.recorded.iter().filter_map(|place| results.get(*place));
-        for message in recorded.map(|received| &received.message) {
+        for message in recorded.filter_map(Received::result) {
             let Some(refusal) = &message.refusal else { continue };
             let event = EgressEvent::EgressBlocked {
                 origin: EgressOrigin::Probe,
@@ -239,7 +240,8 @@ async fn look_up(
         let wanted: Vec<&CheckResult> = places
             .iter()
             .filter_map(|place| results.get(*place))
-            .map(|received| &received.message.result)
+            .filter_map(Received::result)
+            .map(|message| &message.result)
             .collect();
         looked_up.found.extend(recorded_before(&store.read, *monitor_id, &wanted).await?);
         looked_up.asked.extend(wanted.iter().map(|result| result.check_id));

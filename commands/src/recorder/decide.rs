@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 
-use pulsetrail_domain::health::{Health, HealthCommand, HealthError, ObservationPolicy};
+use pulsetrail_domain::health::{
+    Health, HealthCommand, HealthError, HealthEvent, ObservationPolicy,
+};
 use pulsetrail_domain::monitor::Monitor;
 use pulsetrail_domain::{CheckId, MonitorId, Timestamp};
 use pulsetrail_infra::store::{Append, Guard, NewEvent};
 
 use super::cache::Known;
 use super::dead_letter::{DeadLetter, Reason};
-use super::intake::Received;
+use super::intake::{Received, Said};
 
 /// What became of one monitor's results.
 #[derive(Default)]
@@ -24,6 +26,8 @@ pub(super) struct Decided {
     pub(super) recorded: Vec<usize>,
     /// Results that were recorded before.
     pub(super) duplicates: usize,
+    /// Deadlines that changed nothing.
+    pub(super) void: usize,
     /// The recorded ones among them that the order of the log does not lead to.
     pub(super) irregular: Vec<CheckId>,
     /// Results that are older than what is remembered, by their place: the store must be asked about
@@ -53,8 +57,7 @@ pub(super) fn decide(
     // A check that was looked up is older than what the state remembers, also after it is recorded.
     let mut recorded_here = HashSet::new();
     for (place, received) in results.iter().enumerate() {
-        let message = &received.message;
-        if message.organization_id != known.monitor.organization_id {
+        if received.organization_id != known.monitor.organization_id {
             // The letter belongs to no organization: its own claim is what is wrong.
             decided.dead.push(DeadLetter::new(
                 &received.origin,
@@ -64,6 +67,17 @@ pub(super) fn decide(
             ));
             continue;
         }
+        let message = match &received.said {
+            Said::Result(message) => message,
+            Said::Deadline(at) => {
+                let command = HealthCommand::NoteSilence { at: *at, policy: policy.clone() };
+                // Whatever speaks against it: another message of the kind comes when it is due.
+                let new = decided.health.decide(&command).unwrap_or_default();
+                decided.void += usize::from(new.is_empty());
+                append(monitor_id, &mut decided.health, new, &mut events)?;
+                continue;
+            }
+        };
         let check_id = message.result.check_id;
         if known_checks.found.contains(&check_id) || recorded_here.contains(&check_id) {
             decided.duplicates += 1;
@@ -81,14 +95,13 @@ pub(super) fn decide(
                 if is_late || result.is_on_demand() || result.scheduled_at > now {
                     decided.irregular.push(check_id);
                 }
-                for event in new {
-                    events.push(NewEvent::health(monitor_id, &event)?);
-                    decided.health.apply_event(&event);
-                }
+                append(monitor_id, &mut decided.health, new, &mut events)?;
                 decided.recorded.push(place);
                 recorded_here.insert(check_id);
             }
-            Err(HealthError::Duplicate | HealthError::Archived) => decided.duplicates += 1,
+            Err(HealthError::Duplicate | HealthError::Archived | HealthError::NothingLost) => {
+                decided.duplicates += 1;
+            }
             Err(HealthError::OlderThanRemembered) => decided.to_look_up.push(place),
         }
     }
@@ -110,6 +123,20 @@ pub(super) fn decide(
     Ok(decided)
 }
 
+/// Takes events into the state, and into what is to be stored.
+fn append(
+    monitor_id: MonitorId,
+    health: &mut Health,
+    new: Vec<HealthEvent>,
+    events: &mut Vec<NewEvent>,
+) -> Result<(), serde_json::Error> {
+    for event in new {
+        events.push(NewEvent::health(monitor_id, &event)?);
+        health.apply_event(&event);
+    }
+    Ok(())
+}
+
 /// Checks that the store was asked about.
 #[derive(Default)]
 pub(super) struct LookedUp {
@@ -122,7 +149,7 @@ fn dead(results: &[Received], reason: Reason, detail: &str) -> Vec<DeadLetter> {
         .iter()
         .map(|received| {
             let organization_id = match reason {
-                Reason::UnreadableHistory => Some(received.message.organization_id),
+                Reason::UnreadableHistory => Some(received.organization_id),
                 _ => None,
             };
             DeadLetter::new(&received.origin, organization_id, reason, detail)

@@ -1,9 +1,10 @@
-//! From messages to results, or to dead letters.
+//! From messages to what they say, or to dead letters.
 
-use chrono::Datelike;
+use chrono::{Datelike, Duration, Utc};
 use pulsetrail_domain::check::Outcome;
-use pulsetrail_infra::kafka::payload_of;
-use pulsetrail_infra::messages::ResultMessage;
+use pulsetrail_domain::{MonitorId, OrganizationId, Timestamp};
+use pulsetrail_infra::kafka::{MalformedMessage, attribute, payload_of};
+use pulsetrail_infra::messages::{DEADLINE_TYPE, DeadlineMessage, ResultMessage};
 use pulsetrail_infra::store::StoreError;
 use rdkafka::message::OwnedMessage;
 
@@ -11,45 +12,92 @@ use super::dead_letter::{DeadLetter, Reason};
 
 /// What a message turned out to be.
 pub(super) enum Intake {
-    Result(Box<Received>),
+    Received(Box<Received>),
     Dead(Box<DeadLetter>),
 }
 
-/// A result, and the message it came in.
+/// What is said of a monitor, and the message that says it.
 #[derive(Clone)]
 pub(super) struct Received {
-    pub(super) message: ResultMessage,
+    pub(super) monitor_id: MonitorId,
+    pub(super) organization_id: OrganizationId,
+    pub(super) said: Said,
     pub(super) origin: OwnedMessage,
+}
+
+#[derive(Clone)]
+pub(super) enum Said {
+    /// A check ended.
+    Result(Box<ResultMessage>),
+    /// Nothing that counts at this moment was seen.
+    Deadline(Timestamp),
+}
+
+impl Received {
+    /// The result, if it is one.
+    pub(super) fn result(&self) -> Option<&ResultMessage> {
+        match &self.said {
+            Said::Result(message) => Some(message),
+            Said::Deadline(_) => None,
+        }
+    }
 }
 
 impl Intake {
     pub(super) fn from_message(origin: &OwnedMessage) -> Self {
-        match payload_of::<ResultMessage>(origin) {
-            Ok(message) => match fault_of(&message) {
-                None => Self::Result(Box::new(Received { message, origin: origin.clone() })),
-                Some(fault) => {
-                    let organization = Some(message.organization_id);
-                    let letter = DeadLetter::new(origin, organization, Reason::Malformed, fault);
-                    Self::Dead(Box::new(letter))
-                }
-            },
+        let (monitor_id, organization_id, fault, said) = match read(origin) {
+            Ok(said) => said,
             Err(error) => {
                 let fault = error.to_string();
-                Self::Dead(Box::new(DeadLetter::new(origin, None, Reason::Malformed, fault)))
+                return Self::Dead(Box::new(DeadLetter::new(
+                    origin,
+                    None,
+                    Reason::Malformed,
+                    fault,
+                )));
+            }
+        };
+        match fault {
+            None => Self::Received(Box::new(Received {
+                monitor_id,
+                organization_id,
+                said,
+                origin: origin.clone(),
+            })),
+            Some(fault) => {
+                let organization = Some(organization_id);
+                let letter = DeadLetter::new(origin, organization, Reason::Malformed, fault);
+                Self::Dead(Box::new(letter))
             }
         }
     }
 
     /// A message that Postgres refuses for what is in it.
     pub(super) fn refused(origin: &OwnedMessage, error: &StoreError) -> Self {
-        let organization =
-            payload_of::<ResultMessage>(origin).ok().map(|message| message.organization_id);
+        let organization = read(origin).ok().map(|(_, organization_id, ..)| organization_id);
         let fault = error.to_string();
         let letter = DeadLetter::new(origin, organization, Reason::RefusedByStore, fault);
         Self::Dead(Box::new(letter))
     }
 }
 
+/// Of which monitor and whose a message is, what is wrong with it, and what it says.
+type Read = (MonitorId, OrganizationId, Option<&'static str>, Said);
+
+fn read(origin: &OwnedMessage) -> Result<Read, MalformedMessage> {
+    if attribute(origin, "ce_type").is_ok_and(|kind| kind == DEADLINE_TYPE) {
+        let DeadlineMessage { monitor_id, organization_id, at } = payload_of(origin)?;
+        let ahead = at > Utc::now() + CLOCK_SKEW || !YEARS.contains(&at.year());
+        let fault = ahead.then_some("a deadline must have passed");
+        return Ok((monitor_id, organization_id, fault, Said::Deadline(at)));
+    }
+    let message: ResultMessage = payload_of(origin)?;
+    let fault = fault_of(&message);
+    Ok((message.monitor_id, message.organization_id, fault, Said::Result(Box::new(message))))
+}
+
+/// How far the scheduler's clock may be ahead of the recorder's.
+const CLOCK_SKEW: Duration = Duration::minutes(5);
 /// The longest that a result can count, in ms: far longer than two of the longest intervals.
 const MAX_VALID_FOR_MS: i64 = 30 * 86_400_000;
 /// The years that times lie in; far from where adding to one overflows.

@@ -1,19 +1,21 @@
 //! The `health` aggregate: what the checks of one monitor say about it. Its id is the monitor's.
 
+mod event;
 mod record;
 mod region_votes;
+mod silence;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
-use cqrs_es::{Aggregate, DomainEvent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use event::HealthEvent;
 pub use region_votes::{REMEMBERED_SLOTS, RegionVotes};
 
-use crate::catalogue::current_version;
-use crate::check::{CheckResult, Failure, Outcome};
+use crate::check::{CheckResult, Outcome};
 use crate::monitor::Monitor;
 use crate::{CheckId, Region, Timestamp};
 
@@ -62,78 +64,16 @@ pub enum HealthCommand {
         /// Whether the caller looked into the store and found no result of that check.
         known_to_be_new: bool,
     },
-}
-
-/// What has happened to a monitor's health.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum HealthEvent {
-    /// A check ended.
-    CheckCompleted(Box<CheckResult>),
-    /// The monitor is down from `since` on.
-    WentDown {
-        /// The slot of the first failure of the run that completed the quorum.
-        since: Timestamp,
-        /// What failed in the check that completed it.
-        cause: Failure,
-        /// That check.
-        check_id: CheckId,
-    },
-    /// The monitor is up again.
-    Recovered {
-        /// When it went down.
-        since: Timestamp,
-        /// How long it was down, in ms.
-        down_for_ms: i64,
-        /// The check that showed it.
-        check_id: CheckId,
-    },
-    /// Results change nothing from here on: the monitor is paused.
-    ObservationPaused {
-        /// The slot of the result that met the pause.
+    /// Take note that nothing that counts at `at` was seen by then.
+    NoteSilence {
+        /// The moment.
         at: Timestamp,
-        /// The monitor's version that paused it.
-        monitor_version: i64,
-    },
-    /// Results count again, from a clean slate.
-    ObservationResumed {
-        /// The slot of the first result after the pause.
-        at: Timestamp,
-        /// The monitor's version that resumed it.
-        monitor_version: i64,
+        /// The monitor as it is now.
+        policy: ObservationPolicy,
     },
 }
 
-impl DomainEvent for HealthEvent {
-    fn event_type(&self) -> String {
-        self.name().to_owned()
-    }
-
-    fn event_version(&self) -> String {
-        self.version().to_owned()
-    }
-}
-
-impl HealthEvent {
-    /// The event's type, as the store names it.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::CheckCompleted(_) => "CheckCompleted",
-            Self::WentDown { .. } => "WentDown",
-            Self::Recovered { .. } => "Recovered",
-            Self::ObservationPaused { .. } => "ObservationPaused",
-            Self::ObservationResumed { .. } => "ObservationResumed",
-        }
-    }
-
-    /// The version of the event's shape, from the catalogue.
-    #[must_use]
-    pub fn version(&self) -> &'static str {
-        current_version(Health::AGGREGATE, self.name()).unwrap_or_default()
-    }
-}
-
-/// Why a result led to no event.
+/// Why a command led to no event.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum HealthError {
     /// It was recorded before: drop it.
@@ -146,10 +86,13 @@ pub enum HealthError {
     /// The monitor is archived: drop it.
     #[error("the monitor is archived")]
     Archived,
+    /// Of a silence: results that count were seen since, it is known, or the monitor is paused.
+    #[error("no observation was lost")]
+    NothingLost,
 }
 
 /// What the checks say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
     /// Nothing is known yet.
@@ -159,6 +102,8 @@ pub enum HealthStatus {
     Up,
     /// It does not.
     Down,
+    /// Nothing any more: no result counts.
+    Unknown,
 }
 
 impl HealthStatus {
@@ -169,6 +114,7 @@ impl HealthStatus {
             Self::Pending => "pending",
             Self::Up => "up",
             Self::Down => "down",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -188,6 +134,18 @@ pub struct Health {
     pub regions: BTreeMap<Region, RegionVotes>,
     /// The newest checks on demand that were recorded, by their ids and so by their time.
     pub on_demand: VecDeque<CheckId>,
+    /// While the status is unknown: what it was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_loss: Option<StatusSince>,
+}
+
+/// A status, and since when it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusSince {
+    /// The status.
+    pub status: HealthStatus,
+    /// Since when; none while pending.
+    pub since: Option<Timestamp>,
 }
 
 impl Health {
@@ -212,9 +170,26 @@ impl Health {
                 self.paused = false;
                 self.status = HealthStatus::Pending;
                 self.status_since = None;
+                self.before_loss = None;
                 for votes in self.regions.values_mut() {
                     votes.forget_votes();
                 }
+            }
+            HealthEvent::ObservationLost { since } => {
+                self.before_loss =
+                    Some(StatusSince { status: self.status, since: self.status_since });
+                self.status = HealthStatus::Unknown;
+                self.status_since = Some(*since);
+            }
+            HealthEvent::ObservationRegained { since, lost_for_ms, status, .. } => {
+                let before = self.before_loss.take();
+                self.status = *status;
+                self.status_since = match status {
+                    // An outage goes on; its end tells how long it was.
+                    HealthStatus::Down => before.and_then(|before| before.since),
+                    HealthStatus::Up => Some(*since + chrono::Duration::milliseconds(*lost_for_ms)),
+                    HealthStatus::Pending | HealthStatus::Unknown => None,
+                };
             }
         }
     }
@@ -251,6 +226,7 @@ impl Health {
             HealthCommand::RecordCheck { result, policy, known_to_be_new } => {
                 record::decide(self, result, policy, *known_to_be_new)
             }
+            HealthCommand::NoteSilence { at, policy } => silence::decide(self, *at, policy),
         }
     }
 }

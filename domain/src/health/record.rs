@@ -1,7 +1,7 @@
 //! Taking in a check's result: duplicates, late results, and the status rule.
 
 use super::region_votes::{REMEMBERED_SLOTS, Seen};
-use super::{Health, HealthError, HealthEvent, HealthStatus, ObservationPolicy};
+use super::{Health, HealthError, HealthEvent, HealthStatus, ObservationPolicy, silence};
 use crate::check::{CheckResult, Failure, FailureCause, Outcome};
 
 pub(super) fn decide(
@@ -35,12 +35,17 @@ pub(super) fn decide(
         _ => {}
     }
     let newest = after.regions.get(&result.region).is_none_or(|votes| votes.is_newest(result));
+    let counts = newest && !after.paused && result.outcome != Outcome::Blocked;
+    if counts {
+        if let Some(since) = silence::lost_before(&after, result, policy) {
+            push(&mut after, HealthEvent::ObservationLost { since });
+        }
+        if let Some(regained) = silence::regained(&after, result, policy) {
+            push(&mut after, regained);
+        }
+    }
     push(&mut after, HealthEvent::CheckCompleted(Box::new(result.clone())));
-    if newest
-        && !after.paused
-        && result.outcome != Outcome::Blocked
-        && let Some(change) = change_of_status(&after, result, policy)
-    {
+    if counts && let Some(change) = change_of_status(&after, result, policy) {
         push(&mut after, change);
     }
     Ok(events)
@@ -97,4 +102,4 @@ fn change_of_status(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -24,9 +24,19 @@ pub struct RegionVotes {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Vote {
-    scheduled_at: Timestamp,
-    valid_for_ms: i64,
+pub(super) struct Vote {
+    pub(super) scheduled_at: Timestamp,
+    pub(super) valid_for_ms: i64,
+    /// The monitor's version that the check was made from; 0 where that was not kept yet.
+    #[serde(default)]
+    pub(super) config_version: i64,
+}
+
+impl Vote {
+    /// When it stops to count.
+    pub(super) fn expires_at(&self) -> Timestamp {
+        self.scheduled_at + chrono::Duration::milliseconds(self.valid_for_ms)
+    }
 }
 
 /// Whether a slot was recorded before.
@@ -66,8 +76,11 @@ impl RegionVotes {
         if result.outcome == Outcome::Blocked || !self.is_newest(result) {
             return false;
         }
-        self.vote =
-            Some(Vote { scheduled_at: result.scheduled_at, valid_for_ms: result.valid_for_ms });
+        self.vote = Some(Vote {
+            scheduled_at: result.scheduled_at,
+            valid_for_ms: result.valid_for_ms,
+            config_version: result.config_version,
+        });
         if result.outcome == Outcome::Down {
             self.failures = self.failures.saturating_add(1);
             self.failing_since.get_or_insert(result.scheduled_at);
@@ -80,10 +93,13 @@ impl RegionVotes {
 
     /// Whether the region votes "failing" at a moment.
     pub(super) fn is_failing(&self, at: Timestamp, confirmations: u32) -> bool {
-        let counts = self
-            .vote
-            .is_some_and(|vote| (at - vote.scheduled_at).num_milliseconds() < vote.valid_for_ms);
+        let counts = self.vote.is_some_and(|vote| at < vote.expires_at());
         counts && self.failures >= confirmations
+    }
+
+    /// The newest result that counts.
+    pub(super) fn vote(&self) -> Option<&Vote> {
+        self.vote.as_ref()
     }
 
     /// The slot of the first failure of the run that lasts.

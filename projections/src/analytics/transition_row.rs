@@ -43,6 +43,10 @@ pub(crate) enum TransitionKind {
     ObservationResumed,
     /// `MonitorArchived`.
     Archived,
+    /// `ObservationLost`.
+    ObservationLost,
+    /// `ObservationRegained`.
+    ObservationRegained,
 }
 
 /// A row of `transitions`.

@@ -102,8 +102,25 @@ impl Timeline {
             HealthEvent::ObservationPaused { .. } => None,
             HealthEvent::ObservationResumed { .. } => {
                 self.health = HealthStatus::Pending;
+                if self.status == Status::Unknown {
+                    self.status = Status::Pending;
+                }
                 self.votes.clear();
                 Some(Change::new(TransitionKind::ObservationResumed, self.settled_at))
+            }
+            HealthEvent::ObservationLost { since } => {
+                self.health = HealthStatus::Unknown;
+                self.settled_at = self.settled_at.max(*since);
+                self.show(Status::Unknown);
+                Some(Change::new(TransitionKind::ObservationLost, self.settled_at))
+            }
+            HealthEvent::ObservationRegained { since, lost_for_ms, status, check_id } => {
+                self.health = *status;
+                let regained_at = *since + chrono::Duration::milliseconds(*lost_for_ms);
+                self.settled_at = self.settled_at.max(regained_at);
+                self.show(shown(*status));
+                let change = Change::new(TransitionKind::ObservationRegained, self.settled_at);
+                Some(change.shown_by(*check_id, None))
             }
         }
     }
@@ -121,8 +138,7 @@ impl Timeline {
             // Not enough of them to be down: WentDown says when they are.
             (HealthStatus::Pending, _) => return None,
             // A pause that ended before a result met it: the checks say what they said before.
-            (HealthStatus::Up, _) => Status::Up,
-            (HealthStatus::Down, _) => Status::Down,
+            (known, _) => shown(known),
         };
         self.show(status);
         let at = result.scheduled_at.max(self.settled_at);
@@ -146,6 +162,16 @@ impl Timeline {
             self.status = status;
             self.votes.clear();
         }
+    }
+}
+
+/// What is shown of a monitor whose checks say this.
+fn shown(health: HealthStatus) -> Status {
+    match health {
+        HealthStatus::Pending => Status::Pending,
+        HealthStatus::Up => Status::Up,
+        HealthStatus::Down => Status::Down,
+        HealthStatus::Unknown => Status::Unknown,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{CheckId, MonitorId, Region, timestamp_from_millis};
 
 const INTERVAL_MS: i64 = 1_000;
 
-fn policy(regions: &[&str], confirmations: u32) -> ObservationPolicy {
+pub(in super::super) fn policy(regions: &[&str], confirmations: u32) -> ObservationPolicy {
     ObservationPolicy {
         monitor_version: 1,
         confirmations,
@@ -19,7 +19,7 @@ fn policy(regions: &[&str], confirmations: u32) -> ObservationPolicy {
     }
 }
 
-fn result(region: &str, slot: i64, outcome: Outcome) -> CheckResult {
+pub(in super::super) fn result(region: &str, slot: i64, outcome: Outcome) -> CheckResult {
     let region: Region = region.parse().unwrap();
     let slot_ms = slot * INTERVAL_MS;
     CheckResult {

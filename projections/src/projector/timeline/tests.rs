@@ -133,3 +133,52 @@ fn an_archived_monitor_stays_archived() {
     timeline.health(&went_down(40));
     assert_eq!(timeline.status, Status::Archived);
 }
+
+fn lost(since: i64) -> HealthEvent {
+    HealthEvent::ObservationLost { since: at(since) }
+}
+
+fn regained(since: i64, until: i64, status: HealthStatus) -> HealthEvent {
+    let lost_for_ms = (until - since) * 1_000;
+    let check_id = CheckId::default();
+    HealthEvent::ObservationRegained { since: at(since), lost_for_ms, status, check_id }
+}
+
+#[test]
+fn what_was_lost_is_unknown_until_it_is_regained() {
+    for (health, status) in [(HealthStatus::Up, Status::Up), (HealthStatus::Down, Status::Down)] {
+        let mut timeline = pending_since(10);
+        timeline.health(&check("eu", 20, Outcome::Up));
+        let gone = change(&mut timeline, &lost(40));
+        assert_eq!(gone, Some((TransitionKind::ObservationLost, 40)));
+        assert_eq!(timeline.status, Status::Unknown);
+        let back = change(&mut timeline, &regained(40, 90, health));
+        assert_eq!(back, Some((TransitionKind::ObservationRegained, 90)));
+        assert_eq!((timeline.status, timeline.health), (status, health));
+    }
+}
+
+#[test]
+fn a_monitor_that_was_lost_before_its_first_result_becomes_up_with_it() {
+    let mut timeline = pending_since(10);
+    timeline.health(&lost(30));
+    timeline.health(&regained(30, 50, HealthStatus::Pending));
+    assert_eq!(timeline.status, Status::Pending);
+    let first = change(&mut timeline, &check("eu", 50, Outcome::Up));
+    assert_eq!(first, Some((TransitionKind::Observed, 50)));
+}
+
+#[test]
+fn a_silence_during_a_pause_does_not_show_and_a_resume_forgets_it() {
+    let mut timeline = pending_since(10);
+    timeline.health(&check("eu", 20, Outcome::Up));
+    timeline.monitor(&MonitorEvent::MonitorPaused {}, at(30));
+    timeline.health(&lost(35));
+    assert_eq!(timeline.status, Status::Paused);
+    timeline.monitor(&MonitorEvent::MonitorResumed {}, at(50));
+    timeline.health(&lost(60));
+    assert_eq!(timeline.status, Status::Unknown);
+    timeline.health(&HealthEvent::ObservationResumed { at: at(70), monitor_version: 3 });
+    let first = change(&mut timeline, &check("eu", 70, Outcome::Up));
+    assert_eq!(first, Some((TransitionKind::Observed, 70)));
+}
