@@ -154,6 +154,7 @@ pub(crate) async fn serve(
     )
     .context("PULSETRAIL_KAFKA_BROKERS")?;
     let hub = LiveHub::start(store.clone(), kafka, shutdown.clone());
+    let commands = commands.told_by(hub.awaited_checks());
     let queries = QueryState::new(store, clickhouse, authenticator, hub.clone());
     let routes = Router::new()
         .merge(pulsetrail_commands::router(commands))

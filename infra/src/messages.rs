@@ -6,7 +6,8 @@ use pulsetrail_domain::monitor::{Retries, Target};
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// One check to be made. Topic `jobs.<region>`, key: the monitor's id.
+/// One check to be made. Topic `jobs.<region>`, or `jobs.<region>.now` of a check on demand;
+/// key: the monitor's id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// The check.

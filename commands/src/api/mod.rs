@@ -16,6 +16,7 @@ mod tests;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, post};
+use pulsetrail_domain::check::CheckResult;
 use pulsetrail_infra::http::{Components, MonitorBody, Page, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
@@ -97,5 +98,6 @@ pub fn components(components: &mut Components) {
     components.add::<monitors::bulk::BulkBody>();
     components.add::<monitors::bulk::BulkResult>();
     components.add::<monitors::check::CheckAsked>();
+    components.add::<CheckResult>();
     components.add::<Page<pulsetrail_infra::dead_letters::StoredLetter>>();
 }

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRef;
 use axum::http::StatusCode;
 use pulsetrail_domain::egress::EgressPolicy;
 use pulsetrail_domain::{OrganizationId, Region};
+use pulsetrail_infra::awaited::AwaitedChecks;
 use pulsetrail_infra::http::{Authenticator, Problem, RateLimit, RateSettings};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::settings::Settings;
@@ -16,6 +18,9 @@ use rdkafka::producer::FutureProducer;
 
 use super::monitors::MonitorCounts;
 use crate::accounts::PasswordHasher;
+
+/// How long before the end of its time a request that waits is answered.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 /// What the handlers of commands work with. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +41,8 @@ pub struct CommandState {
     pub passwords: PasswordHasher,
     /// What the installation allows.
     pub rules: Arc<InstallationRules>,
+    /// The checks whose results are waited for here.
+    pub(super) awaited_checks: AwaitedChecks,
     /// How many monitors there are.
     limits: Arc<MonitorCounts>,
 }
@@ -53,6 +60,8 @@ pub struct InstallationRules {
     pub session_days: u32,
     /// Monitors that an organization may have at once.
     pub monitors_per_organization: i64,
+    /// How long an answer may be held back for the result of a check.
+    pub longest_wait: Duration,
 }
 
 impl Default for InstallationRules {
@@ -63,6 +72,7 @@ impl Default for InstallationRules {
             registration_open: false,
             session_days: 30,
             monitors_per_organization: 100_000,
+            longest_wait: Duration::from_secs(30),
         }
     }
 }
@@ -86,6 +96,9 @@ impl CommandState {
             registration_open: settings.registration_open,
             session_days: settings.session_days,
             monitors_per_organization: settings.monitors_per_organization,
+            // The answer has to be out before the server gives the request up.
+            longest_wait: Duration::from_secs(u64::from(settings.request_seconds))
+                .saturating_sub(LAST_MOMENT),
         };
         Ok(Self {
             passwords: PasswordHasher::new(
@@ -113,12 +126,19 @@ impl CommandState {
             producer: kafka.producer()?,
             passwords: PasswordHasher::default(),
             rules: Arc::new(rules),
+            awaited_checks: AwaitedChecks::default(),
             limits: Arc::default(),
             sign_ins: RateLimit::a_minute(RateSettings::default().sign_ins_a_minute),
             store,
             kafka,
             authenticator,
         })
+    }
+
+    /// The same, where somebody who follows the log tells of the results that are waited for.
+    #[must_use]
+    pub fn told_by(self, awaited_checks: AwaitedChecks) -> Self {
+        Self { awaited_checks, ..self }
     }
 }
 

@@ -12,6 +12,9 @@ use super::{Kafka, METADATA_TIMEOUT};
 /// Partitions of the topics that are sharded by monitor.
 const SHARDS: i32 = 12;
 
+/// Partitions of the topics of checks on demand, which are few.
+const ON_DEMAND_SHARDS: i32 = 4;
+
 /// The names of an installation's topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topics {
@@ -43,6 +46,13 @@ impl Topics {
         format!("{}.jobs.{region}", self.prefix)
     }
 
+    /// Checks to be made from a region before all those, because somebody asked for them.
+    #[must_use]
+    pub fn jobs_on_demand(&self, region: &Region) -> String {
+        // No region's name has a dot.
+        format!("{}.now", self.jobs(region))
+    }
+
     /// What came of them.
     #[must_use]
     pub fn results(&self) -> String {
@@ -69,7 +79,10 @@ impl Kafka {
             (topics.results(), SHARDS, 24 * HOUR_MS),
             (topics.dead_letters(), 1, 30 * 24 * HOUR_MS),
         ];
-        wanted.extend(regions.iter().map(|region| (topics.jobs(region), SHARDS, HOUR_MS)));
+        for region in regions {
+            wanted.push((topics.jobs(region), SHARDS, HOUR_MS));
+            wanted.push((topics.jobs_on_demand(region), ON_DEMAND_SHARDS, HOUR_MS));
+        }
         let wanted: Vec<(String, i32, String)> = wanted
             .into_iter()
             .map(|(name, partitions, kept_ms)| (name, partitions, kept_ms.to_string()))

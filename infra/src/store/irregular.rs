@@ -20,7 +20,7 @@ use pulsetrail_domain::{CheckId, MonitorId, Region, Timestamp};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{StoreError, read_aggregate};
+use super::{Event, StoreError, read_aggregate};
 
 /// How far the clocks of the schedulers and recorders may be apart from that of the database.
 const CLOCK_SKEW: Duration = Duration::minutes(5);
@@ -92,6 +92,49 @@ pub async fn recorded_before(
     Ok(found)
 }
 
+/// The result of a check on demand that may have been recorded.
+///
+/// # Errors
+/// [`StoreError`]: nothing is known then.
+pub async fn recorded_on_demand(
+    pool: &PgPool,
+    monitor: MonitorId,
+    check_id: CheckId,
+) -> Result<Option<CheckResult>, StoreError> {
+    let noted: bool = sqlx::query_scalar(
+        "select exists (select from irregular_checks where monitor_id = $1 and check_id = $2)",
+    )
+    .bind(monitor.0)
+    .bind(check_id.0)
+    .fetch_one(pool)
+    .await?;
+    let asked_at = check_id.0.get_timestamp().and_then(|at| {
+        let (seconds, nanoseconds) = at.to_unix();
+        Timestamp::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
+    });
+    let (true, Some(asked_at)) = (noted, asked_at) else { return Ok(None) };
+    let aggregate_id = monitor.to_string();
+    let mut sequence = sequence_before(pool, &aggregate_id, asked_at - CLOCK_SKEW).await?;
+    loop {
+        let page = read_aggregate(pool, Health::AGGREGATE, &aggregate_id, sequence, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        sequence = last.event.sequence;
+        for stored in &page {
+            if let HealthEvent::CheckCompleted(result) = health_event(&stored.event)?
+                && result.check_id == check_id
+            {
+                return Ok(Some(*result));
+            }
+        }
+    }
+}
+
+fn health_event(event: &Event) -> Result<HealthEvent, StoreError> {
+    event
+        .health_event()
+        .map_err(|source| StoreError::Unreadable { position: event.position.0, source })
+}
+
 async fn search(
     pool: &PgPool,
     aggregate_id: &str,
@@ -107,10 +150,7 @@ async fn search(
             let page =
                 read_aggregate(pool, Health::AGGREGATE, aggregate_id, sequence, PAGE).await?;
             for stored in &page {
-                let event = stored.event.health_event().map_err(|source| {
-                    StoreError::Unreadable { position: stored.event.position.0, source }
-                })?;
-                if let HealthEvent::CheckCompleted(result) = event {
+                if let HealthEvent::CheckCompleted(result) = health_event(&stored.event)? {
                     meet(&result, &mut sought, found);
                 }
             }

@@ -28,7 +28,7 @@ pub use access::append_access;
 pub use append::{Append, AppendOutcome, Guard, NewEvent, append_batch};
 pub use checkpoint::{load_checkpoint, save_checkpoint};
 pub use event::{DecodeError, Event};
-pub use irregular::{note_irregular_checks, recorded_before};
+pub use irregular::{note_irregular_checks, recorded_before, recorded_on_demand};
 pub use monitor_history::{read_monitors_after, read_organization_between};
 pub use monitor_view::MonitorViewWriter;
 pub use monitors::{MonitorCommands, MonitorFailure};

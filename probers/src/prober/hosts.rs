@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::lane::{Lane, Permits};
 
 /// When to look for hosts that are not checked any more.
 const SWEEP_AT_LEAST: usize = 1_024;
@@ -17,8 +19,16 @@ pub(super) struct HostLimits {
 
 #[derive(Debug, Default)]
 struct Hosts {
-    permits: HashMap<String, Weak<Semaphore>>,
+    permits: HashMap<String, Weak<Permits>>,
     sweep_at: usize,
+}
+
+/// A permit to check a host.
+#[derive(Debug)]
+pub(super) struct HostPermit {
+    _permit: OwnedSemaphorePermit,
+    /// Keeps the host's permits together; the last one to go lets the host be forgotten.
+    _host: Arc<Permits>,
 }
 
 impl HostLimits {
@@ -28,12 +38,12 @@ impl HostLimits {
     }
 
     /// Waits for a permit of a host; none when there will never be one.
-    pub(super) async fn acquire(&self, host: &str) -> Option<OwnedSemaphorePermit> {
-        // The permit keeps the semaphore alive, and the last one to go lets the host be forgotten.
-        self.of(host).acquire_owned().await.ok()
+    pub(super) async fn acquire(&self, host: &str, lane: Lane) -> Option<HostPermit> {
+        let host = self.of(host);
+        Some(HostPermit { _permit: host.acquire(lane).await?, _host: host })
     }
 
-    fn of(&self, host: &str) -> Arc<Semaphore> {
+    fn of(&self, host: &str) -> Arc<Permits> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(permits) = hosts.permits.get(host).and_then(Weak::upgrade) {
             return permits;
@@ -42,7 +52,7 @@ impl HostLimits {
             hosts.permits.retain(|_, permits| permits.strong_count() > 0);
             hosts.sweep_at = hosts.permits.len() * 2;
         }
-        let permits = Arc::new(Semaphore::new(self.most));
+        let permits = Arc::new(Permits::new(self.most));
         hosts.permits.insert(host.to_owned(), Arc::downgrade(&permits));
         permits
     }
@@ -54,23 +64,27 @@ mod tests {
 
     use super::*;
 
+    const SCHEDULED: Lane = Lane::Scheduled;
+
     #[tokio::test]
     async fn a_host_has_so_many_permits_and_another_host_its_own() {
-        let limits = HostLimits::new(2);
-        let first = limits.acquire("a").await.unwrap();
-        let _second = limits.acquire("a").await.unwrap();
-        assert!(limits.acquire("a").now_or_never().is_none());
-        assert!(limits.acquire("b").now_or_never().is_some());
+        let limits = HostLimits::new(3);
+        let first = limits.acquire("a", SCHEDULED).await.unwrap();
+        let _second = limits.acquire("a", SCHEDULED).await.unwrap();
+        assert!(limits.acquire("a", SCHEDULED).now_or_never().is_none(), "the third is reserved");
+        let on_demand = limits.acquire("a", Lane::OnDemand).now_or_never();
+        assert!(on_demand.is_some_and(|permit| permit.is_some()));
+        assert!(limits.acquire("b", SCHEDULED).now_or_never().is_some());
         drop(first);
-        assert!(limits.acquire("a").now_or_never().is_some());
+        assert!(limits.acquire("a", SCHEDULED).now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn hosts_that_are_not_checked_any_more_are_forgotten() {
         let limits = HostLimits::new(1);
-        let _kept = limits.acquire("kept").await;
+        let _kept = limits.acquire("kept", SCHEDULED).await;
         for n in 0..10 * SWEEP_AT_LEAST {
-            limits.acquire(&n.to_string()).await;
+            limits.acquire(&n.to_string(), SCHEDULED).await;
         }
         let hosts = limits.hosts.lock().unwrap();
         assert!(hosts.permits.len() <= SWEEP_AT_LEAST, "{}", hosts.permits.len());

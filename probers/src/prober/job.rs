@@ -11,10 +11,10 @@ use pulsetrail_infra::messages::{Job, RESULT_TYPE, ResultMessage};
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::trace::Traceparent;
 use rdkafka::error::KafkaError;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::hosts::HostLimits;
+use super::lane::{Lane, Permits};
 use crate::check::{Checker, outcome_name};
 use crate::outbox::{Letter, Outbox};
 
@@ -28,8 +28,7 @@ pub(super) struct Desk {
     pub(super) results_topic: String,
     pub(super) dead_letters_topic: String,
     /// Checks under way at most.
-    pub(super) checks: Semaphore,
-    pub(super) concurrency: usize,
+    pub(super) checks: Permits,
     pub(super) hosts: HostLimits,
 }
 
@@ -42,9 +41,9 @@ enum Dropped {
 
 /// Makes a job's check and delivers its result, as a part of the same trace, or drops the job. Either
 /// way it is finished then.
-pub(super) async fn finish(desk: Arc<Desk>, job: Job, trace: Option<Traceparent>) {
+pub(super) async fn finish(desk: Arc<Desk>, lane: Lane, job: Job, trace: Option<Traceparent>) {
     let trace = trace.unwrap_or_else(|| Traceparent::of_check(job.check_id));
-    match make(&desk, &job).await {
+    match make(&desk, lane, &job).await {
         Ok(result) => deliver(&desk, &job, &result, &trace).await,
         Err(Dropped::Deadline) => {
             metrics::job_dropped("deadline");
@@ -53,16 +52,16 @@ pub(super) async fn finish(desk: Arc<Desk>, job: Job, trace: Option<Traceparent>
     }
 }
 
-async fn make(desk: &Desk, job: &Job) -> Result<ResultMessage, Dropped> {
+async fn make(desk: &Desk, lane: Lane, job: &Job) -> Result<ResultMessage, Dropped> {
     let left = (job.deadline - Utc::now()).to_std().map_err(|_| Dropped::Deadline)?;
     // First the host's turn, then a check's: who waits for a busy host keeps nobody else waiting.
     let turn = async {
-        let host = desk.hosts.acquire(host(job)).await?;
-        let check = desk.checks.acquire().await.ok()?;
+        let host = desk.hosts.acquire(host(job), lane).await?;
+        let check = desk.checks.acquire(lane).await?;
         Some((host, check))
     };
     let Ok(Some(_permits)) = timeout(left, turn).await else { return Err(Dropped::Deadline) };
-    metrics::checks_in_flight(desk.concurrency - desk.checks.available_permits());
+    metrics::checks_in_flight(desk.checks.taken());
     let began = Instant::now();
     let result = desk.checker.run(job).await;
     metrics::check_made(outcome_name(result.result.outcome), began.elapsed().as_secs_f64());

@@ -3,10 +3,14 @@
 //! A job is finished when its result is in Kafka, or when it was dropped. What is committed is, for
 //! each partition, the end of the run of finished jobs: a prober that dies in between leaves jobs
 //! that are made again, and none that is never made.
+//!
+//! Checks on demand come through a topic of their own and have permits of their own ([`lane`]), so that
+//! they wait for no backlog.
 
 mod assignment;
 mod hosts;
 mod job;
+mod lane;
 mod open_files;
 mod watermark;
 
@@ -30,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use self::assignment::Assignment;
 use self::hosts::HostLimits;
 use self::job::Desk;
+use self::lane::{Lane, Permits};
 use crate::check::Checker;
 use crate::outbox::Outbox;
 use crate::shield::Shield;
@@ -83,47 +88,52 @@ pub async fn run(
         outbox: Outbox::new(kafka)?,
         results_topic: kafka.topics.results(),
         dead_letters_topic: kafka.topics.dead_letters(),
-        checks: Semaphore::new(concurrency),
-        concurrency,
+        checks: Permits::new(concurrency),
         hosts: HostLimits::new(CHECKS_A_HOST),
     });
-    let joined = CancellationToken::new();
+    let joined = [CancellationToken::new(), CancellationToken::new()];
     let announce = async {
-        joined.cancelled().await;
+        for joined in &joined {
+            joined.cancelled().await;
+        }
         ready();
         std::future::pending::<()>().await;
     };
-    let work = async {
+    let work = async |lane, joined| {
         while !shutdown.is_cancelled() {
-            let taken = take_jobs(kafka, region, &desk, &joined, &shutdown).await;
+            let taken = take_jobs(kafka, (region, lane), &desk, joined, &shutdown).await;
             if let Err(error) = taken {
                 tracing::error!(%error, "the consumer of jobs is past use: a new one is made");
                 sleep(PAUSE).await;
             }
         }
     };
+    let [scheduled, on_demand] = &joined;
+    let both =
+        async { tokio::join!(work(Lane::Scheduled, scheduled), work(Lane::OnDemand, on_demand)) };
     tokio::select! {
-        () = work => {}
+        ((), ()) = both => {}
         () = announce => {}
     }
     Ok(())
 }
 
-/// Takes jobs with one consumer until `shutdown`, or until that consumer can go on no more.
+/// Takes a lane's jobs with one consumer until `shutdown`, or until that consumer can go on no more.
 async fn take_jobs(
     kafka: &Kafka,
-    region: &Region,
+    (region, lane): (&Region, Lane),
     desk: &Arc<Desk>,
     joined: &CancellationToken,
     shutdown: &CancellationToken,
 ) -> Result<(), KafkaError> {
-    let topic = kafka.topics.jobs(region);
+    let topic = lane.topic(kafka, region);
     let assignment = Assignment::new(topic.clone(), joined.clone());
     let consumer: StreamConsumer<Assignment> =
-        kafka.group_config(&format!("prober.{region}")).create_with_context(assignment.clone())?;
+        kafka.group_config(&lane.group(region)).create_with_context(assignment.clone())?;
     consumer.subscribe(&[&topic])?;
     let consumer = Arc::new(consumer);
-    let places = Arc::new(Semaphore::new(desk.concurrency.saturating_mul(1 + WAITING_A_CHECK)));
+    let most = desk.checks.most(lane).saturating_mul(1 + WAITING_A_CHECK);
+    let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
     let mut jobs = JoinSet::new();
     let mut commit_now = interval(COMMIT_EVERY);
     commit_now.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -139,7 +149,9 @@ async fn take_jobs(
                 commit(&assignment, &consumer);
             }
             (place, received) = next => match received {
-                Ok(message) => start(&message, place, desk, &assignment, &mut jobs),
+                Ok(message) => {
+                    start(&message, (lane, place), desk, &assignment, &mut jobs);
+                }
                 Err(error) if is_passing(&error) => {
                     tracing::warn!(%error, "jobs cannot be read for now");
                     sleep(PAUSE).await;
@@ -157,7 +169,7 @@ async fn take_jobs(
 /// Starts a job, in its place, which it gives back when it is finished.
 fn start(
     message: &BorrowedMessage<'_>,
-    place: Option<OwnedSemaphorePermit>,
+    (lane, place): (Lane, Option<OwnedSemaphorePermit>),
     desk: &Arc<Desk>,
     assignment: &Assignment,
     jobs: &mut JoinSet<()>,
@@ -169,7 +181,7 @@ fn start(
             let (desk, assignment) = (Arc::clone(desk), assignment.clone());
             let trace = trace_of(message);
             jobs.spawn(async move {
-                job::finish(desk, job, trace).await;
+                job::finish(desk, lane, job, trace).await;
                 assignment.watermarks().finish(ticket);
                 drop(place);
             });

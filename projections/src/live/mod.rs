@@ -23,6 +23,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
 use pulsetrail_domain::Position;
+use pulsetrail_infra::awaited::AwaitedChecks;
 use pulsetrail_infra::follower::Follower;
 use pulsetrail_infra::http::Problem;
 use pulsetrail_infra::kafka::Kafka;
@@ -58,6 +59,7 @@ struct Inner {
     board: Mutex<Switchboard>,
     /// Whether the hub knows where the log stands.
     started: watch::Sender<bool>,
+    awaited_checks: AwaitedChecks,
     shutdown: CancellationToken,
     connections: TaskTracker,
 }
@@ -72,6 +74,12 @@ impl LiveHub {
         hub
     }
 
+    /// The checks whose results this hub tells of.
+    #[must_use]
+    pub fn awaited_checks(&self) -> AwaitedChecks {
+        self.inner.awaited_checks.clone()
+    }
+
     /// Ends when every connection is closed, after the shutdown.
     pub async fn drained(&self) {
         self.inner.connections.close();
@@ -81,7 +89,9 @@ impl LiveHub {
     fn at(store: Store, shutdown: CancellationToken, start: Position) -> Self {
         let board = Mutex::new(Switchboard::new(BOUNDS, start));
         let (started, connections) = (watch::Sender::new(false), TaskTracker::new());
-        Self { inner: Arc::new(Inner { store, board, started, shutdown, connections }) }
+        let awaited_checks = AwaitedChecks::default();
+        let inner = Inner { store, board, started, awaited_checks, shutdown, connections };
+        Self { inner: Arc::new(inner) }
     }
 
     fn board(&self) -> MutexGuard<'_, Switchboard> {
@@ -127,6 +137,7 @@ impl LiveHub {
 
     async fn publish(&self, events: &[Event]) {
         for event in events {
+            self.inner.awaited_checks.tell(event);
             match LiveEvent::new(event) {
                 Some(event) => self.board().publish(Arc::new(event)),
                 None => self.board().advance(event.position),

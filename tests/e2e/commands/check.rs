@@ -31,7 +31,7 @@ async fn a_check_on_demand_reaches_the_probers_of_the_first_region() {
     assert_eq!(check_id.0.get_version_num(), 7);
 
     let consumer = kafka.group_consumer("test").unwrap();
-    consumer.subscribe(&[&kafka.topics.jobs(&regions[1])]).unwrap();
+    consumer.subscribe(&[&kafka.topics.jobs_on_demand(&regions[1])]).unwrap();
     let message = tokio::time::timeout(Duration::from_secs(20), consumer.recv()).await;
     let message = message.expect("a job in time").unwrap();
     assert_eq!(message.key(), Some(id.as_bytes()));

@@ -1,30 +1,35 @@
-//! `POST /api/v1/monitors/{id}/check`: a check at once, besides those of the schedule.
+//! `POST /api/v1/monitors/{id}/check`: a check at once, besides those of the schedule. Its job goes
+//! through a topic of its own, so that it waits behind none of the schedule's.
 
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use chrono::{TimeDelta, Utc};
+use pulsetrail_domain::check::CheckResult;
 use pulsetrail_domain::monitor::{Monitor, MonitorConfig, MonitorError};
 use pulsetrail_domain::{
     CheckId, MonitorId, OrganizationId, Region, Timestamp, timestamp_from_millis,
 };
-use pulsetrail_infra::http::{IdempotencyKey, Problem};
+use pulsetrail_infra::http::{IdempotencyKey, Parameters, Problem};
 use pulsetrail_infra::kafka::{message_headers, traced};
 use pulsetrail_infra::messages::{JOB_TYPE, Job};
-use pulsetrail_infra::store::save_check_trace;
+use pulsetrail_infra::store::{recorded_on_demand, save_check_trace};
 use pulsetrail_infra::trace::Traceparent;
 use rdkafka::producer::FutureRecord;
 use rdkafka::util::Timeout;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::CommandState;
 use super::super::no_body::NoBody;
 use super::response::Addressed;
+use super::wait::Wait;
 
 /// How long the caller waits for Kafka.
 const KAFKA_WAIT: Duration = Duration::from_secs(5);
@@ -37,8 +42,16 @@ pub(crate) struct CheckAsked {
     check_id: CheckId,
 }
 
-/// Asks for a check from the monitor's first region: 202 with its id. 409 of a monitor that is paused
-/// or archived. With an `Idempotency-Key` it is the same check however often it is asked for.
+/// Whether the caller waits for the result.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CheckParameters {
+    wait: Option<Wait>,
+}
+
+/// Asks for a check from the monitor's first region: 202 with its id, or with `wait` 200 with the
+/// result if it comes in time. 409 of a monitor that is paused or archived. With an `Idempotency-Key` it
+/// is the same check however often it is asked for.
 #[utoipa::path(
     post,
     path = "/api/v1/monitors/{id}/check",
@@ -46,18 +59,24 @@ pub(crate) struct CheckAsked {
     operation_id = "checkMonitor",
     params(
         ("id" = uuid::Uuid, Path, description = "Its id."),
+        ("wait" = Option<String>, Query, description = "How long the answer may be held back for the result, such as `10s` or `500ms`; at most 30 s, and no longer than the server lets a request take.", pattern = "^(([0-9]|[12][0-9]|30)s|([0-9]{1,4}|[12][0-9]{4}|30000)ms)$"),
         ("If-Match" = Option<String>, Header, description = "The `ETag` of the version that is to be changed; another one is 412.", pattern = "^(\\*|\"[0-9]{1,18}\")$"),
         ("Idempotency-Key" = Option<String>, Header, description = "A text of the caller's own: the same request sent again with it has its effect once.", min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$"),
     ),
-    responses((status = 202, description = "The check that was asked for.", body = ref(pulsetrail_infra::http::schema_of::<CheckAsked>()))),
+    responses(
+        (status = 200, description = "What the check found out.", body = ref(pulsetrail_infra::http::schema_of::<CheckResult>())),
+        (status = 202, description = "The check that was asked for.", body = ref(pulsetrail_infra::http::schema_of::<CheckAsked>())),
+    ),
     security(("bearer" = []), ("cookie" = [])),
 )]
 pub(crate) async fn check(
     State(state): State<CommandState>,
     addressed: Addressed,
     key: IdempotencyKey,
+    Parameters(parameters): Parameters<CheckParameters>,
     _: NoBody,
-) -> Result<(StatusCode, Json<CheckAsked>), Problem> {
+) -> Result<Response, Problem> {
+    let begun = Instant::now();
     let monitor = addressed.load(&state).await?;
     addressed.expected_version(&monitor)?;
     can_be_checked(&monitor)?;
@@ -67,8 +86,29 @@ pub(crate) async fn check(
     let first_asked = key.claim(pool, organization_id, &route, &Value::Null).await?;
     let check_id = check_id(first_asked, key.id(organization_id, &route));
     let whose = (addressed.monitor_id(), organization_id);
-    ask(&state, whose, &monitor, check_id, addressed.context().trace()).await?;
-    Ok((StatusCode::ACCEPTED, Json(CheckAsked { check_id })))
+    let trace = addressed.context().trace();
+    let Some(wait) = parameters.wait else {
+        ask(&state, whose, &monitor, check_id, trace).await?;
+        return Ok(asked(check_id));
+    };
+    let until = begun + state.rules.longest_wait.min(wait.0);
+    let mut awaited = state.awaited_checks.wait_for(whose.0, check_id);
+    let read = &state.store.read;
+    // Sent again with its key, it may have been made long ago.
+    if first_asked.is_some()
+        && let Some(result) = recorded_on_demand(read, whose.0, check_id).await?
+    {
+        return Ok(Json(result).into_response());
+    }
+    ask(&state, whose, &monitor, check_id, trace).await?;
+    Ok(match tokio::time::timeout_at(until, awaited.result()).await {
+        Ok(result) => Json(result).into_response(),
+        Err(_) => asked(check_id),
+    })
+}
+
+fn asked(check_id: CheckId) -> Response {
+    (StatusCode::ACCEPTED, Json(CheckAsked { check_id })).into_response()
 }
 
 /// The id of a check on demand: a UUIDv7 of now, or one of when a key came first, so that each further
@@ -134,7 +174,7 @@ fn job(
 
 async fn send(state: &CommandState, job: &Job, trace: &Traceparent) -> Result<(), Problem> {
     let payload = serde_json::to_vec(job).map_err(Problem::internal)?;
-    let (topic, key) = (state.kafka.topics.jobs(&job.region), job.monitor_id.to_string());
+    let (topic, key) = (state.kafka.topics.jobs_on_demand(&job.region), job.monitor_id.to_string());
     let id = job.check_id.to_string();
     let headers = message_headers(JOB_TYPE, &id, job.scheduled_at, job.organization_id);
     let headers = traced(headers, trace);

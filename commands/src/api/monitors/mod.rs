@@ -13,5 +13,6 @@ pub(crate) mod reconfigure;
 pub(crate) mod register;
 mod response;
 mod rules;
+mod wait;
 
 pub(crate) use counts::MonitorCounts;
