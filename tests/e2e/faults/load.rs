@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use pulsetrail_domain::check::{Failure, FailureCause, Outcome};
 use pulsetrail_domain::monitor::{MonitorCommand, MonitorConfig, MonitorRequest};
-use pulsetrail_domain::{CheckId, MonitorId, OrganizationId};
+use pulsetrail_domain::slot::scheduled_check_id;
+use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region};
 use pulsetrail_harness::{Corner, Dice, within};
 use pulsetrail_infra::kafka::{Kafka, message_headers};
 use pulsetrail_infra::messages::{RESULT_TYPE, ResultMessage};
@@ -126,6 +127,14 @@ impl Load {
         acknowledged
     }
 
+    /// The checks of the first slots.
+    pub(crate) fn checks(&self, slots: i64) -> HashSet<CheckId> {
+        let slots = (0..slots).flat_map(|slot| self.monitors.iter().map(move |one| (*one, slot)));
+        slots
+            .map(|(monitor, slot)| scheduled_check_id(monitor, &Region::default(), slot_ms(slot)))
+            .collect()
+    }
+
     fn deliveries(&self, slots: i64, dice: &mut Dice) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         for slot in 0..slots {
@@ -149,8 +158,7 @@ impl Load {
 
     /// Two in five fail.
     fn result(&self, monitor: MonitorId, slot: i64, dice: &mut Dice) -> ResultMessage {
-        let slot_ms = FIRST_SLOT + slot * INTERVAL_SECONDS * 1_000;
-        let mut message = result_of(monitor, self.organization, slot_ms);
+        let mut message = result_of(monitor, self.organization, slot_ms(slot));
         if dice.roll(5) < 2 {
             message.result.outcome = Outcome::Down;
             message.result.http_status = None;
@@ -177,6 +185,10 @@ impl Load {
         };
         self.producer.send_result(record).map_err(|(error, _)| error).unwrap()
     }
+}
+
+fn slot_ms(slot: i64) -> i64 {
+    FIRST_SLOT + slot * INTERVAL_SECONDS * 1_000
 }
 
 fn config(confirmations: u32) -> MonitorConfig {

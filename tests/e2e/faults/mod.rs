@@ -1,5 +1,6 @@
 //! What the invariants are worth when processes stop, die, lag and race: each run is judged by its log.
 
+mod hung_writer;
 mod judge;
 mod load;
 mod rebalance;
