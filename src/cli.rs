@@ -34,7 +34,7 @@ enum Command {
     Recorder,
     /// Publish the log to Kafka.
     Relay {
-        /// Publish again what was recorded after this position, and end.
+        /// Publish every event from this position on again, and end.
         #[arg(long, value_name = "POSITION")]
         from: Option<i64>,
     },
@@ -118,7 +118,7 @@ async fn republish(settings: &Settings, from: i64) -> anyhow::Result<()> {
     let connected = connect::connect(settings).await?;
     let published =
         relay::republish(&connected.store, &connected.kafka, Position(from.max(0))).await?;
-    println!("published again up to position {published}");
+    println!("published {published} events again");
     Ok(())
 }
 

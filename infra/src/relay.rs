@@ -4,6 +4,7 @@
 //! is sent as soon as it is read, and does not wait until Kafka has acknowledged those before it. The
 //! checkpoint follows the acknowledgements, in order. A relay that died in between publishes some events
 //! twice, and one that was superseded without knowing may publish late: consumers drop both by position.
+//! The checkpoint is claimed with the lease's epoch, so that only the newest relay moves it.
 //!
 //! A message that cannot be sent, or a producer that says that it is broken for good, ends the work. It
 //! begins anew from the checkpoint, with another producer.
@@ -28,8 +29,8 @@ use crate::kafka::{Kafka, event_headers, traced};
 use crate::lease::{Lease, work_under_lease};
 use crate::metrics;
 use crate::store::{
-    EVENTS_CHANNEL, Event, Store, StoreError, load_checkpoint, read_after, save_checkpoint,
-    traces_of, unpublished,
+    EVENTS_CHANNEL, Event, Store, StoreError, claim_checkpoint, read_after,
+    save_claimed_checkpoint, traces_of, unpublished,
 };
 use crate::trace::Traceparent;
 
@@ -57,6 +58,9 @@ pub enum RelayError {
     /// Kafka.
     #[error("the events cannot be published: {0}")]
     Kafka(#[from] KafkaError),
+    /// Another relay has claimed the checkpoint.
+    #[error("another relay has taken over")]
+    Superseded,
 }
 
 /// Runs the relay until `shutdown`: as the active one or as a standby.
@@ -81,7 +85,7 @@ async fn publish(
     lease: Lease,
 ) -> Result<(), RelayError> {
     let producer = producer?;
-    let checkpoint = load_checkpoint(&store.read, RELAY).await?;
+    let checkpoint = claim_checkpoint(&store.write, RELAY, lease.epoch).await?;
     let acknowledged = AtomicI64::new(checkpoint.0);
     let (sender, sent) = mpsc::channel(PAGES_IN_FLIGHT);
     let finished = CancellationToken::new();
@@ -89,7 +93,7 @@ async fn publish(
     tokio::try_join!(
         send(store, kafka, &producer, &lease.lost, checkpoint, sender),
         async {
-            let acknowledging = acknowledge(store, sent, &lease.lost, &acknowledged).await;
+            let acknowledging = acknowledge(store, sent, &lease, &acknowledged).await;
             finished.cancel();
             acknowledging
         },
@@ -171,7 +175,7 @@ async fn acknowledged_by_kafka(deliveries: Vec<DeliveryFuture>) -> Result<(), Ka
 async fn acknowledge(
     store: &Store,
     mut sent: mpsc::Receiver<Sent>,
-    lost: &CancellationToken,
+    lease: &Lease,
     acknowledged: &AtomicI64,
 ) -> Result<(), RelayError> {
     let (mut reached, mut saved) = (Position::START, Position::START);
@@ -181,7 +185,7 @@ async fn acknowledge(
             next = sent.recv() => next,
             () = tokio::time::sleep_until(save_at), if reached > saved => {
                 saved = reached;
-                save_checkpoint(&store.write, RELAY, saved).await?;
+                save(store, lease, saved).await?;
                 save_at = Instant::now() + CHECKPOINT_EVERY;
                 continue;
             }
@@ -190,7 +194,7 @@ async fn acknowledge(
         let count = deliveries.len();
         tokio::select! {
             acknowledgement = acknowledged_by_kafka(deliveries) => acknowledgement?,
-            () = async { lost.cancelled().await; tokio::time::sleep(DRAIN).await } => break,
+            () = async { lease.lost.cancelled().await; tokio::time::sleep(DRAIN).await } => break,
         }
         reached = last;
         acknowledged.store(last.0, Ordering::Relaxed);
@@ -198,10 +202,16 @@ async fn acknowledge(
     }
     if reached > saved {
         // Whoever works next has it; without it, it publishes a little again.
-        let save = save_checkpoint(&store.write, RELAY, reached);
-        let _ = timeout(DRAIN, save).await;
+        let _ = timeout(DRAIN, save(store, lease, reached)).await;
     }
     Ok(())
+}
+
+async fn save(store: &Store, lease: &Lease, reached: Position) -> Result<(), RelayError> {
+    match save_claimed_checkpoint(&store.write, RELAY, lease.epoch, reached).await? {
+        true => Ok(()),
+        false => Err(RelayError::Superseded),
+    }
 }
 
 /// Keeps the lag's metrics, also while Kafka is away.

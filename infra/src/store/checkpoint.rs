@@ -43,3 +43,50 @@ pub async fn save_checkpoint(
     .await?;
     Ok(())
 }
+
+/// Takes a checkpoint over for the holder of a lease with that epoch, and returns its position. From here
+/// on nobody with an earlier epoch moves it.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub(crate) async fn claim_checkpoint(
+    executor: impl PgExecutor<'_>,
+    consumer: &str,
+    epoch: i64,
+) -> Result<Position, StoreError> {
+    let position: i64 = sqlx::query_scalar(
+        "insert into checkpoints (consumer, position, epoch) values ($1, 0, $2)
+         on conflict (consumer) do update
+            set epoch = greatest(checkpoints.epoch, excluded.epoch)
+         returning position",
+    )
+    .bind(consumer)
+    .bind(epoch)
+    .fetch_one(executor)
+    .await?;
+    Ok(Position(position))
+}
+
+/// As [`save_checkpoint`], for one who claimed the checkpoint with that epoch; false where somebody with
+/// a later one has claimed it since, and nothing was changed.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub(crate) async fn save_claimed_checkpoint(
+    executor: impl PgExecutor<'_>,
+    consumer: &str,
+    epoch: i64,
+    position: Position,
+) -> Result<bool, StoreError> {
+    let saved = sqlx::query(
+        "update checkpoints
+         set position = greatest(position, $3), epoch = $2, updated_at = clock_timestamp()
+         where consumer = $1 and epoch <= $2",
+    )
+    .bind(consumer)
+    .bind(epoch)
+    .bind(position.0)
+    .execute(executor)
+    .await?;
+    Ok(saved.rows_affected() == 1)
+}

@@ -26,6 +26,7 @@ use sqlx::{Connection as _, PgPool};
 
 pub use access::append_access;
 pub use append::{Append, AppendOutcome, Guard, NewEvent, append_batch};
+pub(crate) use checkpoint::{claim_checkpoint, save_claimed_checkpoint};
 pub use checkpoint::{load_checkpoint, save_checkpoint};
 pub use event::{DecodeError, Event};
 pub use irregular::{note_irregular_checks, recorded_before, recorded_on_demand};

@@ -4,6 +4,8 @@ mod hung_writer;
 mod judge;
 mod load;
 mod rebalance;
+mod relay;
+mod topic;
 
 use std::time::Duration;
 
