@@ -9,6 +9,7 @@ const RELAY_PUBLISHED: &str = "pulsetrail_relay_published_events_total";
 const RECORDED: &str = "pulsetrail_recorder_results_total";
 const DEAD_LETTERS: &str = "pulsetrail_dead_letters_total";
 const JOBS: &str = "pulsetrail_scheduler_jobs_total";
+const DEADLINES: &str = "pulsetrail_scheduler_deadlines_total";
 const ROSTER: &str = "pulsetrail_scheduler_roster_monitors";
 const JOBS_DROPPED: &str = "pulsetrail_prober_jobs_dropped_total";
 const CHECKS: &str = "pulsetrail_prober_checks_total";
@@ -38,6 +39,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!(RECORDED, Unit::Count, "Results taken in, by what became of them");
     describe_counter!(DEAD_LETTERS, Unit::Count, "Messages at fault, by consumer");
     describe_counter!(JOBS, Unit::Count, "Jobs emitted, by region");
+    describe_counter!(DEADLINES, Unit::Count, "Monitors whose results were told to be overdue");
     describe_gauge!(ROSTER, Unit::Count, "Monitors that are being scheduled");
     describe_counter!(JOBS_DROPPED, Unit::Count, "Jobs dropped, by reason");
     describe_counter!(CHECKS, Unit::Count, "Checks made, by outcome");
@@ -82,6 +84,11 @@ pub fn dead_letter(consumer: &str) {
 /// A job was emitted.
 pub fn job_emitted(region: &str) {
     metrics::counter!(JOBS, "region" => region.to_owned()).increment(1);
+}
+
+/// It was told that a monitor's results are overdue.
+pub fn deadline_told() {
+    metrics::counter!(DEADLINES).increment(1);
 }
 
 /// How many monitors are being scheduled.

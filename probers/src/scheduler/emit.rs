@@ -1,4 +1,4 @@
-//! Emitting what is due, when it is due.
+//! Emitting what is due, when it is due: jobs, and word of monitors that fell silent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use pulsetrail_domain::timestamp_from_millis;
 use pulsetrail_infra::kafka::{Kafka, message_headers, traced};
-use pulsetrail_infra::messages::JOB_TYPE;
+use pulsetrail_infra::messages::{DEADLINE_TYPE, DeadlineMessage, JOB_TYPE};
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::store::Event;
 use pulsetrail_infra::trace::Traceparent;
@@ -19,12 +19,16 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::overdue::{Clock, Silence};
 use super::roster::{JobDraft, Roster, Turn};
 use crate::outbox::{Letter, Outbox, acknowledged};
 
 /// Jobs that are not acknowledged yet, at most. With so many, Kafka is away or far behind, and
 /// emission pauses: what gets too late meanwhile is skipped.
 const UNACKNOWLEDGED: usize = 20_000;
+/// Silences that are told and not acknowledged yet, at most: however many monitors fall silent at once,
+/// jobs come first.
+const TELLING: usize = 1_000;
 /// How many turns are taken before anything else is looked at.
 const BURST: usize = 500;
 /// The longest sleep: a clock that jumps is noticed within it.
@@ -41,6 +45,8 @@ enum Settled {
     Sent {
         region: String,
     },
+    /// A silence was told.
+    Told,
     TooLate(KafkaError),
     /// The producer is past use.
     Broken(KafkaError),
@@ -52,6 +58,9 @@ pub(super) struct Emitter {
     kafka: Kafka,
     outbox: Arc<Outbox>,
     unacknowledged: FuturesUnordered<BoxFuture<'static, Settled>>,
+    /// How many of them tell of a silence.
+    telling: usize,
+    clock: Clock,
     warned_at: Option<Instant>,
 }
 
@@ -69,6 +78,8 @@ impl Emitter {
             // A new producer with each lease: a fatal error of the old one does not outlive it.
             outbox: Arc::new(Outbox::new(kafka)?),
             unacknowledged: FuturesUnordered::new(),
+            telling: 0,
+            clock: Clock::new(),
             warned_at: None,
         })
     }
@@ -84,7 +95,12 @@ impl Emitter {
     ) -> Result<(), KafkaError> {
         metrics::roster(self.roster.active());
         loop {
+            if self.clock.jumped(now_ms(), Instant::now()) {
+                tracing::warn!("the clock has jumped; what is overdue is judged anew");
+                self.roster.watch_from(now_ms());
+            }
             self.emit_due();
+            self.tell_silences();
             let full = self.unacknowledged.len() >= UNACKNOWLEDGED;
             let wait = self.until_next();
             tokio::select! {
@@ -102,7 +118,9 @@ impl Emitter {
     }
 
     fn until_next(&self) -> Duration {
-        let Some(due_ms) = self.roster.next_due_ms() else { return LONGEST_SLEEP };
+        let silence_ms = self.roster.next_silence_ms().filter(|_| self.telling < TELLING);
+        let next_ms = self.roster.next_due_ms().into_iter().chain(silence_ms).min();
+        let Some(due_ms) = next_ms else { return LONGEST_SLEEP };
         let wait = u64::try_from(due_ms.saturating_sub(now_ms())).unwrap_or_default();
         Duration::from_millis(wait).min(LONGEST_SLEEP)
     }
@@ -124,9 +142,26 @@ impl Emitter {
                 let (letter, region) = letter(&self.kafka, draft, turn);
                 let first = self.outbox.send(&letter);
                 let outbox = Arc::clone(&self.outbox);
-                let settled = settle(outbox, letter, first, turn.deadline_ms, region);
+                let sent = || Settled::Sent { region };
+                let settled = settle(outbox, letter, first, turn.deadline_ms, sent);
                 self.unacknowledged.push(settled.boxed());
             }
+        }
+    }
+
+    fn tell_silences(&mut self) {
+        for _ in 0..BURST {
+            if self.telling >= TELLING || self.unacknowledged.len() >= UNACKNOWLEDGED {
+                return;
+            }
+            let Some(silence) = self.roster.take_silence(now_ms()) else { return };
+            let Ok(letter) = deadline_letter(&self.kafka, silence) else { continue };
+            let first = self.outbox.send(&letter);
+            let outbox = Arc::clone(&self.outbox);
+            // It stays true, and changes nothing when it is not any more: there is no haste.
+            let settled = settle(outbox, letter, first, i64::MAX, || Settled::Told);
+            self.telling += 1;
+            self.unacknowledged.push(settled.boxed());
         }
     }
 
@@ -135,6 +170,10 @@ impl Emitter {
         while let Some(settled) = next {
             match settled {
                 Settled::Sent { region } => metrics::job_emitted(&region),
+                Settled::Told => {
+                    self.telling -= 1;
+                    metrics::deadline_told();
+                }
                 Settled::TooLate(error) => self.warn(&error),
                 Settled::Broken(error) => return Err(error),
             }
@@ -166,13 +205,26 @@ fn letter(kafka: &Kafka, draft: JobDraft, turn: Turn) -> (Letter, String) {
     (letter, region.into())
 }
 
-/// Waits for a job to be acknowledged, and sends it again as long as it is worth making.
+fn deadline_letter(kafka: &Kafka, silence: Silence) -> Result<Letter, serde_json::Error> {
+    let Silence { monitor_id, organization_id, at_ms } = silence;
+    let at = timestamp_from_millis(at_ms);
+    let message = DeadlineMessage { monitor_id, organization_id, at };
+    let id = format!("{monitor_id}@{at_ms}");
+    Ok(Letter {
+        topic: kafka.topics.results(),
+        key: monitor_id.to_string(),
+        payload: serde_json::to_string(&message)?,
+        headers: message_headers(DEADLINE_TYPE, &id, at, organization_id),
+    })
+}
+
+/// Waits for a message to be acknowledged, and sends it again as long as it is worth making.
 async fn settle(
     outbox: Arc<Outbox>,
     letter: Letter,
     first: Result<DeliveryFuture, KafkaError>,
     deadline_ms: i64,
-    region: String,
+    sent_as: impl FnOnce() -> Settled + Send + 'static,
 ) -> Settled {
     let mut sent = first;
     let mut pause = Duration::from_millis(100);
@@ -182,7 +234,7 @@ async fn settle(
             Err(error) => Err(error),
         };
         let error = match ended {
-            Ok(()) => return Settled::Sent { region },
+            Ok(()) => return sent_as(),
             Err(error) => error,
         };
         if Outbox::is_fatal(&error) {

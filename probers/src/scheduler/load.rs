@@ -25,7 +25,8 @@ pub(super) async fn load(
         .execute(&mut *snapshot)
         .await?;
     let position = head(&mut *snapshot).await?;
-    let mut fold = Fold { roster: Roster::new(regions), current: None, now_ms, dead: Vec::new() };
+    let mut fold =
+        Fold { roster: Roster::new(regions, now_ms), current: None, now_ms, dead: Vec::new() };
     let mut retries = LogRetries::load(&store.read, SCHEDULER).await?;
     let mut after = (String::new(), 0);
     loop {

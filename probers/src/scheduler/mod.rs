@@ -7,6 +7,7 @@
 
 mod emit;
 mod load;
+mod overdue;
 mod roster;
 mod template;
 
@@ -28,6 +29,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use self::emit::Emitter;
+use self::overdue::Sign;
 use self::roster::Roster;
 
 /// The scheduler's name among the leases.
@@ -136,6 +138,15 @@ async fn follow(
 
 /// Takes one event of the log into the roster; those that are of no monitor change nothing.
 fn apply(roster: &mut Roster, event: &Event, now_ms: i64) {
+    if let Some((sign, monitor_id)) = Sign::of(event).zip(event.monitor_id()) {
+        match sign {
+            Sign::CountsUntil(until) => {
+                roster.seen(monitor_id, until.timestamp_millis(), now_ms);
+            }
+            Sign::Lost => roster.lost(monitor_id),
+        }
+        return;
+    }
     if event.aggregate_type != Monitor::AGGREGATE {
         return;
     }

@@ -4,6 +4,8 @@
 //! when one is due. An entry of the heap holds as long as its monitor is still due at that slot:
 //! nothing is searched for when a monitor is paused or changed.
 
+mod silence;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
@@ -11,6 +13,7 @@ use pulsetrail_domain::monitor::{MonitorConfig, MonitorEvent};
 use pulsetrail_domain::slot::next_slot_ms;
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region};
 
+use super::overdue::{Overdue, Second};
 use super::template::{Shapes, Slot, Template};
 
 /// A monitor that is not due at any time.
@@ -25,6 +28,9 @@ pub(super) struct Roster {
     entries: Vec<Entry>,
     vacant: Vec<u32>,
     due: BinaryHeap<Reverse<(i64, u32)>>,
+    overdue: Overdue,
+    /// Since when results are looked for, in ms: before it none can be missed.
+    watching_since_ms: i64,
     shapes: Shapes,
     active: usize,
 }
@@ -34,7 +40,10 @@ struct Entry {
     monitor_id: MonitorId,
     organization_id: OrganizationId,
     template: Template,
-    config_version: i64,
+    /// The number of its newest event.
+    config_version: u32,
+    /// When its newest result stops to count.
+    silent_at: Second,
     /// The next slot in ms, or [`NEVER`].
     next_slot: i64,
 }
@@ -73,13 +82,15 @@ pub(super) struct Listed<'a> {
 
 impl Roster {
     /// An empty roster of an installation with `regions`.
-    pub(super) fn new(regions: &[Region]) -> Self {
+    pub(super) fn new(regions: &[Region], now_ms: i64) -> Self {
         Self {
             regions: regions.to_vec(),
             places: HashMap::new(),
             entries: Vec::new(),
             vacant: Vec::new(),
             due: BinaryHeap::new(),
+            overdue: Overdue::default(),
+            watching_since_ms: now_ms,
             shapes: Shapes::default(),
             active: 0,
         }
@@ -109,7 +120,8 @@ impl Roster {
             monitor_id,
             organization_id,
             template,
-            config_version: version,
+            config_version: version_number(version),
+            silent_at: Second::NEVER,
             next_slot: NEVER,
         };
         let place = match self.vacant.pop() {
@@ -129,6 +141,7 @@ impl Roster {
                 next_slot_ms(monitor_id, interval_ms, now_ms)
             };
             self.set_due(place, first);
+            self.expect_result(place, now_ms);
         }
         Ok(())
     }
@@ -169,19 +182,23 @@ impl Roster {
                 if entry.next_slot != NEVER && entry.next_slot > now_ms {
                     self.set_due(place, next);
                 }
+                self.expect_result(place, now_ms);
             }
             MonitorEvent::MonitorPaused {} => self.set_due(place, NEVER),
-            MonitorEvent::MonitorResumed {} => self.set_due(place, recorded_ms),
+            MonitorEvent::MonitorResumed {} => {
+                self.set_due(place, recorded_ms);
+                self.expect_result(place, now_ms);
+            }
             MonitorEvent::MonitorArchived {} => self.strike(monitor_id),
             MonitorEvent::MonitorRegistered { .. } => {}
         }
         if let Some(entry) = self.entries.get_mut(place as usize) {
-            entry.config_version = version;
+            entry.config_version = version_number(version);
         }
         Ok(())
     }
 
-    /// When somebody is due next, in ms; it may be that nobody is any more.
+    /// When somebody's turn comes next, in ms; it may be that nobody's does any more.
     pub(super) fn next_due_ms(&self) -> Option<i64> {
         self.due.peek().map(|Reverse((slot_ms, _))| *slot_ms)
     }
@@ -202,6 +219,7 @@ impl Roster {
             let deadline_ms = shape.deadline_ms(slot_ms);
             let next = next_slot_ms(entry.monitor_id, shape.interval_ms(), now_ms);
             self.set_due(place, next);
+            self.watch_until_next_turn(place);
             if deadline_ms > now_ms {
                 return Some(Turn { place, slot_ms, deadline_ms });
             }
@@ -215,7 +233,7 @@ impl Roster {
         entry.into_iter().flat_map(move |entry| {
             entry.template.shape.regions.iter().map(move |region| {
                 let Entry { monitor_id, organization_id, config_version, .. } = *entry;
-                let slot_ms = turn.slot_ms;
+                let (slot_ms, config_version) = (turn.slot_ms, i64::from(config_version));
                 let slot = Slot { monitor_id, organization_id, region, slot_ms, config_version };
                 let (check_id, json) = entry.template.job(slot);
                 JobDraft { monitor_id, organization_id, region: region.clone(), check_id, json }
@@ -246,6 +264,11 @@ impl Roster {
             });
         }
     }
+}
+
+/// A version as it is kept: no monitor has as many events as 32 bits count.
+fn version_number(version: i64) -> u32 {
+    u32::try_from(version).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub(super) struct Shape {
     before: Box<str>,
     after: Box<str>,
     interval_seconds: u32,
+    /// How long a result counts, in ms.
+    pub(super) valid_for_ms: i64,
     /// Where checks are made from, of the regions that there are.
     pub(super) regions: Box<[Region]>,
 }
@@ -97,6 +99,7 @@ impl Template {
             before: before.into(),
             after: after.into(),
             interval_seconds: config.interval_seconds,
+            valid_for_ms: config.valid_for_ms(),
             regions: config.regions.iter().filter(|one| regions.contains(one)).cloned().collect(),
         });
         Ok(Self { shape, subject: subject.into() })
