@@ -10,7 +10,8 @@ use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::{relay, settings, telemetry};
 
 use crate::dead_letters::DeadLetters;
-use crate::{connect, dead_letters, roles, up};
+use crate::operator::Operators;
+use crate::{connect, dead_letters, operator, roles, up};
 
 /// An event-sourced uptime monitor.
 #[derive(Debug, Parser)]
@@ -53,6 +54,9 @@ enum Command {
     /// Look at the messages that were themselves at fault, and have them tried again.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Say who runs the installation.
+    #[command(subcommand)]
+    Operator(Operators),
     /// List every setting.
     Settings,
     /// Serve the embedded ClickHouse engine over HTTP; `up` starts this by itself.
@@ -108,6 +112,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
                 Box::pin(roles::run_alone(roles::Role::Prober(region), settings)).await
             }
             Command::Migrate => Box::pin(connect::migrate(&settings)).await,
+            Command::Operator(asked) => Box::pin(operator::run(&settings, asked)).await,
             Command::DeadLetters(asked) => Box::pin(dead_letters::run(&settings, asked)).await,
             Command::ChdbServer(_) | Command::Settings => Ok(()),
         }

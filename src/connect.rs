@@ -3,6 +3,7 @@
 use anyhow::{Context as _, bail};
 use clickhouse::Client;
 use pulsetrail_infra::clickhouse as analytics;
+use pulsetrail_infra::engines::private_database_url;
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::store::Store;
@@ -36,6 +37,22 @@ pub(crate) async fn connect(settings: &Settings) -> anyhow::Result<Connected> {
         Store::connect(database_url, CONNECTIONS).await.context("PULSETRAIL_DATABASE_URL")?;
     let clickhouse = analytics::client(url, &settings.clickhouse_database);
     Ok(Connected { store, kafka: kafka(settings)?, clickhouse })
+}
+
+/// Postgres alone, for who asks one thing: that of the settings, or else the private one of an `up` that
+/// runs in the same data directory.
+pub(crate) async fn store_for_one_question(settings: &Settings) -> anyhow::Result<Store> {
+    let private = match &settings.database_url {
+        Some(_) => None,
+        None => private_database_url(&settings.data_dir)?,
+    };
+    let Some(url) = settings.database_url.as_ref().or(private.as_ref()) else {
+        bail!(
+            "PULSETRAIL_DATABASE_URL must be set, or PULSETRAIL_DATA_DIR name the directory of `up`"
+        );
+    };
+    let name = if private.is_some() { "PULSETRAIL_DATA_DIR" } else { "PULSETRAIL_DATABASE_URL" };
+    Store::connect(url, 1).await.context(name)
 }
 
 /// Kafka alone, which is all that a prober needs.

@@ -1,11 +1,10 @@
 //! `pulsetrail dead-letters`: the messages that were themselves at fault, of every organization and of
 //! none.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Subcommand;
 use pulsetrail_infra::dead_letters::{self, Origin, Scope, StoredLetter};
 use pulsetrail_infra::settings::Settings;
-use pulsetrail_infra::store::Store;
 use uuid::Uuid;
 
 use crate::connect;
@@ -37,15 +36,8 @@ pub(crate) enum DeadLetters {
     },
 }
 
-/// Connections to Postgres: this asks one thing at a time.
-const CONNECTIONS: u32 = 1;
-
 pub(crate) async fn run(settings: &Settings, asked: DeadLetters) -> anyhow::Result<()> {
-    let Some(database_url) = &settings.database_url else {
-        bail!("PULSETRAIL_DATABASE_URL must be set: only `up` starts private engines");
-    };
-    let store =
-        Store::connect(database_url, CONNECTIONS).await.context("PULSETRAIL_DATABASE_URL")?;
+    let store = connect::store_for_one_question(settings).await?;
     match asked {
         DeadLetters::List { limit, before, json } => {
             let letters =

@@ -6,6 +6,7 @@ mod connect;
 mod dead_letters;
 mod demo;
 mod manners;
+mod operator;
 mod probe_http;
 mod roles;
 mod server;

@@ -25,6 +25,10 @@ pub enum AccountEvent {
         /// The session.
         session_id: SessionId,
     },
+    /// They run the installation from now on, with whoever else does.
+    OperatorGranted {},
+    /// They do not run the installation any more.
+    OperatorRevoked {},
     /// Everything that is known of them has been deleted.
     AccountErased {},
 }
@@ -111,6 +115,8 @@ impl AccountEvent {
             Self::AccountRegistered { .. } => "AccountRegistered",
             Self::PasswordChanged {} => "PasswordChanged",
             Self::RefreshTokenReused { .. } => "RefreshTokenReused",
+            Self::OperatorGranted {} => "OperatorGranted",
+            Self::OperatorRevoked {} => "OperatorRevoked",
             Self::AccountErased {} => "AccountErased",
         }
     }

@@ -46,6 +46,8 @@ pub const EVENT_KINDS: &[EventKind] = &[
     kind(AccountEvent::AGGREGATE, "AccountRegistered", "1.0"),
     kind(AccountEvent::AGGREGATE, "PasswordChanged", "1.0"),
     kind(AccountEvent::AGGREGATE, "RefreshTokenReused", "1.0"),
+    kind(AccountEvent::AGGREGATE, "OperatorGranted", "1.0"),
+    kind(AccountEvent::AGGREGATE, "OperatorRevoked", "1.0"),
     kind(AccountEvent::AGGREGATE, "AccountErased", "1.0"),
     kind(OrganizationEvent::AGGREGATE, "OrganizationCreated", "1.0"),
     kind(OrganizationEvent::AGGREGATE, "MemberInvited", "1.0"),

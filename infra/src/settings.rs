@@ -108,13 +108,26 @@ pub const SETTINGS: &[Setting] = &[
     setting("argon2_memory_kib", "19456", "Memory of a password's hash, in KiB, 8192 to 1048576"),
     setting("argon2_iterations", "2", "Passes of a password's hash over its memory, 1 to 20"),
     setting("argon2_parallelism", "1", "Lanes of a password's hash, 1 to 16"),
-    setting("sign_ins_per_minute", "30", "Sign-ins to one account, 1 to 100000"),
+    setting(
+        "sign_ins_per_minute",
+        "30",
+        "Sign-ins to one account, at all servers together, 1 to 100000",
+    ),
     setting(
         "attempts_per_minute",
         "300",
-        "Sign-ins, registrations and bad credentials from one address, 1 to 1000000",
+        "Sign-ins, registrations and bad credentials from one address, at all servers together, 1 to 1000000",
     ),
-    setting("key_requests_per_minute", "6000", "Requests with one API key, 1 to 10000000"),
+    setting(
+        "key_requests_per_minute",
+        "6000",
+        "Requests with one API key at a server, 1 to 10000000",
+    ),
+    setting(
+        "address_key_requests_per_minute",
+        "60000",
+        "Requests with API keys from one address at a server, 1 to 10000000",
+    ),
     setting(
         "monitors_per_organization",
         "100000",

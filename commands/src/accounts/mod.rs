@@ -6,6 +6,7 @@ mod email;
 mod erase;
 mod invitations;
 mod members;
+mod operators;
 mod password;
 mod secret;
 mod sessions;
@@ -20,6 +21,7 @@ pub use invitations::{
     Invitation, accept_invitation, invite, list_invitations, withdraw_invitation,
 };
 pub use members::{Member, Membership, change_role, list_members, list_memberships, remove_member};
+pub use operators::{Operator, list_operators, set_operator};
 pub use password::{InvalidPassword, Password, PasswordFailure, PasswordHasher};
 pub use secret::{Secret, session_of};
 pub use sessions::{OpenSession, begin_session, change_password, end_session, refresh_session};

@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use argon2::password_hash::{self, PasswordHasher as _, PasswordVerifier};
@@ -57,6 +58,7 @@ pub struct PasswordHasher {
     permits: Arc<Semaphore>,
     /// How long a caller waits for its turn.
     longest_wait: Duration,
+    computed: Arc<AtomicU64>,
 }
 
 impl Default for PasswordHasher {
@@ -86,6 +88,7 @@ impl PasswordHasher {
             nobodys_hash,
             permits: Arc::new(Semaphore::new(cores)),
             longest_wait: Duration::from_secs(5),
+            computed: Arc::default(),
         }
     }
 
@@ -120,6 +123,12 @@ impl PasswordHasher {
         .await
     }
 
+    /// How many hashes were computed so far, to make or to verify one.
+    #[must_use]
+    pub fn computed(&self) -> u64 {
+        self.computed.load(Ordering::Relaxed)
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(Argon2<'static>) -> Result<T, PasswordFailure> + Send + 'static,
@@ -130,6 +139,7 @@ impl PasswordHasher {
             Ok(Err(_)) | Err(_) => return Err(PasswordFailure::Busy),
         };
         let argon2 = self.argon2.clone();
+        self.computed.fetch_add(1, Ordering::Relaxed);
         tokio::task::spawn_blocking(move || {
             // Held by the work, not by its caller, who may be gone before it ends.
             let _permit = permit;

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use pulsetrail_domain::egress::EgressPolicy;
 use pulsetrail_domain::{OrganizationId, Region};
 use pulsetrail_infra::awaited::AwaitedChecks;
-use pulsetrail_infra::http::{Authenticator, Problem, RateLimit, RateSettings};
+use pulsetrail_infra::http::{Authenticator, Problem, RateSettings, SharedLimit};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::store::{MonitorCommands, Store};
@@ -36,7 +36,7 @@ pub struct CommandState {
     /// Knows who asks.
     pub authenticator: Authenticator,
     /// Counts the sign-ins to each account.
-    pub sign_ins: RateLimit<String>,
+    pub sign_ins: SharedLimit,
     /// Hashes and verifies passwords.
     pub passwords: PasswordHasher,
     /// What the installation allows.
@@ -62,6 +62,8 @@ pub struct InstallationRules {
     pub monitors_per_organization: i64,
     /// How long an answer may be held back for the result of a check.
     pub longest_wait: Duration,
+    /// How often somebody may try to get in.
+    pub rates: RateSettings,
 }
 
 impl Default for InstallationRules {
@@ -73,6 +75,7 @@ impl Default for InstallationRules {
             session_days: 30,
             monitors_per_organization: 100_000,
             longest_wait: Duration::from_secs(30),
+            rates: RateSettings::default(),
         }
     }
 }
@@ -99,6 +102,7 @@ impl CommandState {
             // The answer has to be out before the server gives the request up.
             longest_wait: Duration::from_secs(u64::from(settings.request_seconds))
                 .saturating_sub(LAST_MOMENT),
+            rates: settings.rates,
         };
         Ok(Self {
             passwords: PasswordHasher::new(
@@ -106,7 +110,6 @@ impl CommandState {
                 settings.argon2_iterations,
                 settings.argon2_parallelism,
             ),
-            sign_ins: RateLimit::a_minute(settings.rates.sign_ins_a_minute),
             ..Self::with_rules(store, kafka, authenticator, rules)?
         })
     }
@@ -121,6 +124,7 @@ impl CommandState {
         authenticator: Authenticator,
         rules: InstallationRules,
     ) -> Result<Self, KafkaError> {
+        let sign_ins_a_minute = rules.rates.sign_ins_a_minute;
         Ok(Self {
             monitors: Arc::new(MonitorCommands::new(store.clone())),
             producer: kafka.producer()?,
@@ -128,7 +132,7 @@ impl CommandState {
             rules: Arc::new(rules),
             awaited_checks: AwaitedChecks::default(),
             limits: Arc::default(),
-            sign_ins: RateLimit::a_minute(RateSettings::default().sign_ins_a_minute),
+            sign_ins: SharedLimit::a_minute("account", sign_ins_a_minute, store.read.clone()),
             store,
             kafka,
             authenticator,

@@ -67,13 +67,10 @@ impl DataDir {
     /// # Errors
     /// [`EngineError::DataDir`].
     pub fn secret(&self, name: &str) -> Result<String, EngineError> {
-        let path = self.folder("secrets")?.join(name);
-        match fs::read_to_string(&path) {
-            Ok(secret) if !secret.trim().is_empty() => return Ok(secret.trim().to_owned()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(at(&path)(error)),
+        if let Some(secret) = kept_secret(&self.path, name)? {
+            return Ok(secret);
         }
+        let path = self.folder("secrets")?.join(name);
         let bytes: [u8; 32] = rand::rng().random();
         let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         replace(&path, &secret)?;
@@ -87,16 +84,8 @@ impl DataDir {
     pub fn port(&self, name: &str) -> Result<u16, EngineError> {
         let _one_at_a_time = self.ports.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let path = self.path.join("ports");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(at(&path)(error)),
-        };
-        let mut ports: Vec<(&str, u16)> = text
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .filter_map(|(name, port)| Some((name, port.parse().ok()?)))
-            .collect();
+        let text = read_if_there(&path)?;
+        let mut ports = parse_ports(&text);
         let remembered =
             ports.iter().find(|(remembered, _)| *remembered == name).map(|(_, port)| *port);
         if let Some(port) = remembered.filter(|port| is_free(*port)) {
@@ -119,6 +108,42 @@ impl DataDir {
         let lines: String = ports.iter().map(|(name, port)| format!("{name}={port}\n")).collect();
         replace(&path, &lines)?;
         Ok(port)
+    }
+}
+
+/// The secret of this name in the data directory at `path`, also while another process works there; none
+/// where none was made.
+///
+/// # Errors
+/// [`EngineError::DataDir`].
+pub(super) fn kept_secret(path: &Path, name: &str) -> Result<Option<String>, EngineError> {
+    let secret = read_if_there(&path.join("secrets").join(name))?;
+    let secret = secret.trim();
+    Ok((!secret.is_empty()).then(|| secret.to_owned()))
+}
+
+/// The port of this name that was chosen last in the data directory at `path`, if one was.
+///
+/// # Errors
+/// [`EngineError::DataDir`].
+pub(super) fn remembered_port(path: &Path, name: &str) -> Result<Option<u16>, EngineError> {
+    let text = read_if_there(&path.join("ports"))?;
+    Ok(parse_ports(&text).into_iter().find(|(other, _)| *other == name).map(|(_, port)| port))
+}
+
+fn parse_ports(text: &str) -> Vec<(&str, u16)> {
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .filter_map(|(name, port)| Some((name, port.parse().ok()?)))
+        .collect()
+}
+
+/// The text of a file; empty where there is none.
+fn read_if_there(path: &Path) -> Result<String, EngineError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(at(path)(error)),
     }
 }
 

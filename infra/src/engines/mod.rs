@@ -47,6 +47,15 @@ struct Started {
     private: Option<Private>,
 }
 
+/// Where the private PostgreSQL of a data directory is while `up` runs there; none where there never was
+/// one.
+///
+/// # Errors
+/// [`EngineError::DataDir`] where the directory cannot be read.
+pub fn private_database_url(data_dir: &Path) -> Result<Option<String>, EngineError> {
+    postgres::of_data_dir(data_dir)
+}
+
 /// Starts the engines that have no address, side by side, and waits until all three answer.
 ///
 /// # Errors

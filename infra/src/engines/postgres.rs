@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 
-use super::data_dir::at;
+use super::data_dir::{self, at};
 use super::settings::address_of;
 use super::supervisor::{self, ChildSpec, Signal, User};
 use super::{
@@ -76,10 +76,7 @@ pub(super) async fn start(
         supervisor::supervise(server(settings, &binaries.join("postgres"), &cluster, port, &log)?)
             .await
             .map_err(|error| EngineError::Start { engine: ENGINE, detail: error.to_string() })?;
-    let url = |database| {
-        format!("postgres://{NAME}:{password}@127.0.0.1:{port}/{database}?sslmode=disable")
-    };
-    let maintenance = url("postgres");
+    let maintenance = url(&password, port, "postgres");
     probe::private(ENGINE, &child, &log, settings.start_timeout, || probe::postgres(&maintenance))
         .await?;
     if let Err(error) = create_database(&maintenance).await {
@@ -87,7 +84,24 @@ pub(super) async fn start(
         return Err(EngineError::Start { engine: ENGINE, detail: error.to_string() });
     }
     let addresses = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
-    Ok(Started { url: url(NAME), private: Some(Private { engine: ENGINE, child, addresses }) })
+    Ok(Started {
+        url: url(&password, port, NAME),
+        private: Some(Private { engine: ENGINE, child, addresses }),
+    })
+}
+
+/// Where the private PostgreSQL of a data directory is while it runs; none where there never was one.
+///
+/// # Errors
+/// [`EngineError::DataDir`].
+pub(super) fn of_data_dir(path: &Path) -> Result<Option<String>, EngineError> {
+    let secret = data_dir::kept_secret(path, "postgres-password")?;
+    let port = data_dir::remembered_port(path, ENGINE.name())?;
+    Ok(secret.zip(port).map(|(password, port)| url(&password, port, NAME)))
+}
+
+fn url(password: &str, port: u16, database: &str) -> String {
+    format!("postgres://{NAME}:{password}@127.0.0.1:{port}/{database}?sslmode=disable")
 }
 
 fn server(

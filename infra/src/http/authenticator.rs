@@ -10,6 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 
 use super::rate_limit::{RateLimit, RateSettings};
+use super::shared_limit::SharedLimit;
 use super::{AccessTokens, Credential, Identity, Ingress, Problem, TokenClaims};
 
 /// What every API key begins with, so that people and scanners know one when they see it.
@@ -35,8 +36,9 @@ pub struct Authenticator {
     tokens: AccessTokens,
     pub(super) pool: PgPool,
     ingress: Ingress,
-    attempts: RateLimit<IpAddr>,
+    attempts: SharedLimit,
     key_requests: RateLimit<ApiKeyId>,
+    address_key_requests: RateLimit<IpAddr>,
 }
 
 impl Authenticator {
@@ -56,10 +58,11 @@ impl Authenticator {
     ) -> Self {
         Self {
             tokens,
+            attempts: SharedLimit::a_minute("address", rates.attempts_a_minute, pool.clone()),
             pool,
             ingress,
-            attempts: RateLimit::a_minute(rates.attempts_a_minute),
             key_requests: RateLimit::a_minute(rates.key_requests_a_minute),
+            address_key_requests: RateLimit::a_minute(rates.address_key_requests_a_minute),
         }
     }
 
@@ -78,9 +81,12 @@ impl Authenticator {
     /// Counts an attempt to get in by the address that it comes from.
     ///
     /// # Errors
-    /// 429 where there were too many from there.
-    pub fn count_attempt(&self, parts: &Parts) -> Result<(), Problem> {
-        self.ingress.client(parts).map_or(Ok(()), |address| self.attempts.count(&address))
+    /// 429 where there were too many from there, 503 where they cannot be counted.
+    pub async fn count_attempt(&self, parts: &Parts) -> Result<(), Problem> {
+        match self.ingress.client(parts) {
+            Some(address) => self.attempts.count(&address.to_string()).await,
+            None => Ok(()),
+        }
     }
 
     /// The caller of a request.
@@ -90,7 +96,13 @@ impl Authenticator {
     /// there is too much of it, 503 where the tables cannot be read.
     pub async fn identify(&self, parts: &Parts) -> Result<Identity, Problem> {
         let identity = match bearer(parts) {
-            Some(Ok(secret)) if secret.starts_with(API_KEY_PREFIX) => self.by_key(secret).await?,
+            Some(Ok(secret)) if secret.starts_with(API_KEY_PREFIX) => {
+                let identity = self.by_key(secret).await?;
+                if let (Some(_), Some(address)) = (&identity, self.ingress.client(parts)) {
+                    self.address_key_requests.count(&address)?;
+                }
+                identity
+            }
             Some(Ok(token)) => self.by_token(token).await?,
             Some(Err(())) => None,
             None => match cookie(parts, SESSION_COOKIE) {
@@ -103,7 +115,7 @@ impl Authenticator {
         };
         let Some(identity) = identity else {
             // Guessing is counted; whoever guesses too much is not even told that they are wrong.
-            self.count_attempt(parts)?;
+            self.count_attempt(parts).await?;
             return Err(Problem::unauthorized());
         };
         Ok(identity)

@@ -12,6 +12,7 @@ mod page;
 mod parameters;
 mod problem;
 mod rate_limit;
+mod shared_limit;
 mod tickets;
 
 pub use access_tokens::{AccessTokens, TokenClaims};
@@ -29,4 +30,5 @@ pub use parameters::{NoParameters, Parameters};
 pub use problem::Problem;
 pub use pulsetrail_domain::Role;
 pub use rate_limit::{RateLimit, RateSettings};
+pub use shared_limit::SharedLimit;
 pub use tickets::Ticket;

@@ -19,6 +19,8 @@ pub struct RateSettings {
     pub attempts_a_minute: NonZeroU32,
     /// Requests with one API key.
     pub key_requests_a_minute: NonZeroU32,
+    /// Requests with API keys from one address.
+    pub address_key_requests_a_minute: NonZeroU32,
 }
 
 impl Default for RateSettings {
@@ -33,6 +35,7 @@ impl Default for RateSettings {
             sign_ins_a_minute: of(30),
             attempts_a_minute: of(300),
             key_requests_a_minute: of(6_000),
+            address_key_requests_a_minute: of(60_000),
         }
     }
 }
@@ -40,7 +43,8 @@ impl Default for RateSettings {
 /// How often keys that are back at their full quota are forgotten: once in so many questions.
 const SWEEP_EVERY: u32 = 1_024;
 
-/// A limit for each key of a kind. Cheap to clone; a process's own, not shared with other servers.
+/// A limit for each key of a kind. Cheap to clone; a process's own. [`super::SharedLimit`] counts for all
+/// servers together.
 #[derive(Clone)]
 pub struct RateLimit<K: Hash + Eq + Clone> {
     limiter: Arc<DefaultKeyedRateLimiter<K>>,

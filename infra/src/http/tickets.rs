@@ -71,7 +71,7 @@ impl Authenticator {
             _ => None,
         };
         let Some(identity) = identity else {
-            self.count_attempt(parts)?;
+            self.count_attempt(parts).await?;
             return Err(Problem::unauthorized());
         };
         Ok(identity)

@@ -66,6 +66,8 @@ pub(super) fn settings(
             sign_ins_a_minute: given.at_least_one("sign_ins_per_minute", 100_000),
             attempts_a_minute: given.at_least_one("attempts_per_minute", 1_000_000),
             key_requests_a_minute: given.at_least_one("key_requests_per_minute", 10_000_000),
+            address_key_requests_a_minute: given
+                .at_least_one("address_key_requests_per_minute", 10_000_000),
         },
         monitors_per_organization: given.within("monitors_per_organization", 1, 10_000_000),
         ingress: Ingress {

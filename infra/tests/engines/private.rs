@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use pulsetrail_infra::engines::supervisor::Phase;
-use pulsetrail_infra::engines::{Engine, EngineError, EngineSettings, start};
+use pulsetrail_infra::engines::{Engine, EngineError, EngineSettings, private_database_url, start};
 
 use super::support::{
     eventually, kill, processes_of, read_everywhere, settings, start_in, write_everywhere,
@@ -34,6 +34,8 @@ async fn private_engines_come_back_after_a_kill_and_keep_data_and_ports() {
     let engines = start_in(directory.path()).await;
     assert_eq!(*engines.urls(), urls);
     read_everywhere(&urls).await;
+    let found = private_database_url(directory.path()).unwrap();
+    assert_eq!(found.as_ref(), Some(&urls.database_url), "another process finds it");
     let addresses = engines.private_addresses();
     engines.stop().await;
     drop(engines);

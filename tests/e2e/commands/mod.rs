@@ -6,13 +6,18 @@ mod accounts;
 mod api_keys;
 mod bulk;
 mod check;
+mod limits;
 mod monitors;
+mod operators;
 mod reconfigure;
 
+use std::net::SocketAddr;
+
 use axum::Router;
+use pulsetrail_commands::accounts::PasswordHasher;
 use pulsetrail_commands::{CommandState, InstallationRules, router};
 use pulsetrail_harness::Corner;
-use pulsetrail_infra::http::{AccessTokens, Authenticator};
+use pulsetrail_infra::http::{AccessTokens, Authenticator, Ingress};
 use pulsetrail_infra::store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -21,6 +26,7 @@ use tokio::task::JoinHandle;
 struct Commands {
     url: String,
     store: Store,
+    passwords: PasswordHasher,
     server: JoinHandle<()>,
 }
 
@@ -45,13 +51,16 @@ impl Commands {
         };
         change(&mut rules);
         let tokens = AccessTokens::new(&[7; 32], 900);
-        let authenticator = Authenticator::new(tokens, store.read.clone());
+        let (pool, ingress) = (store.read.clone(), Ingress::default());
+        let authenticator = Authenticator::with_limits(tokens, pool, ingress, rules.rates);
         let state = CommandState::with_rules(store.clone(), kafka, authenticator, rules).unwrap();
+        let passwords = state.passwords.clone();
         let routes: Router = router(state);
+        let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { url, store, server }
+        Self { url, store, passwords, server }
     }
 
     /// How many events the log has of monitors.

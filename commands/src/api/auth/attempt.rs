@@ -17,7 +17,7 @@ impl FromRequestParts<CommandState> for Attempt {
         parts: &mut Parts,
         state: &CommandState,
     ) -> Result<Self, Self::Rejection> {
-        state.authenticator.count_attempt(parts)?;
+        state.authenticator.count_attempt(parts).await?;
         Ok(Self)
     }
 }

@@ -47,7 +47,7 @@ pub(crate) async fn login(
         return Err(invalid_credentials());
     };
     // Also where there is no such account: a limit must not tell.
-    state.sign_ins.count(&email.as_str().to_owned())?;
+    state.sign_ins.count(email.as_str()).await?;
     let (hash, account) = find_login(&state.store.read, &email)
         .await?
         .map(|login| (login.password_hash, login.account))

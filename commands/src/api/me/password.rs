@@ -59,7 +59,7 @@ pub(super) async fn verify_password(
     user_id: UserId,
     password: String,
 ) -> Result<(), Problem> {
-    state.sign_ins.count(&user_id.to_string())?;
+    state.sign_ins.count(&user_id.to_string()).await?;
     let stored = find_password(&state.store.read, user_id).await?;
     let Ok(password) = Password::try_from(password) else { return Err(invalid_credentials()) };
     let good = state.passwords.verify(password, stored).await.map_err(password_problem)?;

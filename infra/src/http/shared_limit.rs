@@ -1,0 +1,99 @@
+//! Limits that all servers of an installation share: how often somebody may try to get in.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use sqlx::PgPool;
+
+use super::{Problem, RateLimit};
+
+/// How often rows that say nothing any more are deleted: once in so many questions.
+const SWEEP_EVERY: u32 = 256;
+/// How many of them at a time.
+const SWEEP: i64 = 1_000;
+const MINUTE_SECONDS: f64 = 60.0;
+
+/// A limit for each subject of a kind, counted in Postgres by the generic cell rate algorithm (ITU-T
+/// I.371, A), in one statement. A server that has counted too many by itself does not ask: whoever
+/// floods it does not flood Postgres. Cheap to clone.
+#[derive(Clone)]
+pub struct SharedLimit {
+    kind: &'static str,
+    pool: PgPool,
+    own: RateLimit<Vec<u8>>,
+    seconds_each: f64,
+    asked: Arc<AtomicU32>,
+}
+
+impl SharedLimit {
+    /// So many a minute of each subject of `kind`.
+    #[must_use]
+    pub fn a_minute(kind: &'static str, number: NonZeroU32, pool: PgPool) -> Self {
+        Self {
+            kind,
+            pool,
+            own: RateLimit::a_minute(number),
+            seconds_each: MINUTE_SECONDS / f64::from(number.get()),
+            asked: Arc::default(),
+        }
+    }
+
+    /// Counts one more.
+    ///
+    /// # Errors
+    /// 429 with the time to wait where there were too many, at whichever server; 503 where Postgres does
+    /// not answer.
+    pub async fn count(&self, subject: &str) -> Result<(), Problem> {
+        let digest = Sha256::new().chain_update(self.kind).chain_update([0]);
+        let subject = digest.chain_update(subject).finalize().to_vec();
+        self.own.count(&subject)?;
+        if self.asked.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            self.sweep().await?;
+        }
+        let counted = sqlx::query(
+            "insert into rate_limits as kept (subject, free_at)
+             values ($1, clock_timestamp() + make_interval(secs => $2))
+             on conflict (subject) do update
+                set free_at = greatest(kept.free_at, clock_timestamp()) + make_interval(secs => $2)
+                where kept.free_at <= clock_timestamp() + make_interval(secs => $3)",
+        )
+        .bind(&subject)
+        .bind(self.seconds_each)
+        .bind(self.room())
+        .execute(&self.pool)
+        .await?;
+        if counted.rows_affected() == 1 { Ok(()) } else { Err(self.refusal(&subject).await?) }
+    }
+
+    /// How far ahead of the clock a subject may be that is counted once more, in seconds.
+    fn room(&self) -> f64 {
+        MINUTE_SECONDS - self.seconds_each
+    }
+
+    async fn refusal(&self, subject: &[u8]) -> Result<Problem, Problem> {
+        let ahead: Option<f64> = sqlx::query_scalar(
+            "select extract(epoch from free_at - clock_timestamp())::float8
+             from rate_limits where subject = $1",
+        )
+        .bind(subject)
+        .fetch_optional(&self.pool)
+        .await?;
+        let wait = (ahead.unwrap_or_default() - self.room()).clamp(0.0, MINUTE_SECONDS);
+        Ok(Problem::too_many_requests(Duration::from_secs_f64(wait)))
+    }
+
+    async fn sweep(&self) -> Result<(), Problem> {
+        sqlx::query(
+            "delete from rate_limits where ctid = any(array(
+                 select ctid from rate_limits where free_at < clock_timestamp() limit $1
+                 for update skip locked))",
+        )
+        .bind(SWEEP)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! Limits that all servers of an installation share.
+
+use std::num::NonZeroU32;
+
+use pulsetrail_harness::{Corner, http_client};
+use pulsetrail_infra::http::RateSettings;
+use serde_json::json;
+
+use super::Commands;
+use super::access::{PASSWORD, register, request, text};
+use crate::corner;
+
+fn number(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap()
+}
+
+async fn start(corner: &Corner, rates: RateSettings) -> Commands {
+    Commands::with(corner, |rules| rules.rates = rates).await
+}
+
+/// The statuses of attempts at servers in turns, and how long the last one was told to wait.
+async fn attempts(
+    servers: [&Commands; 2],
+    path: &str,
+    email: impl Fn(usize) -> String,
+    count: usize,
+) -> (Vec<u16>, Option<u64>) {
+    let (mut statuses, mut wait) = (Vec::new(), None);
+    for number in 0..count {
+        let body = json!({"email": email(number), "password": PASSWORD});
+        let url = format!("{}/api/v1/auth/{path}", servers[number % 2].url);
+        let answer = http_client().post(url).json(&body).send().await.unwrap();
+        statuses.push(answer.status().as_u16());
+        let header = answer.headers().get("retry-after");
+        wait = header.map(|seconds| seconds.to_str().unwrap().parse().unwrap());
+    }
+    (statuses, wait)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_of_one_password_are_counted_at_all_servers_together() {
+    let rates = RateSettings { sign_ins_a_minute: number(3), ..RateSettings::default() };
+    let corner = corner().await;
+    let (one, other) = (start(&corner, rates).await, start(&corner, rates).await);
+    let ada = |_: usize| "ada@example.com".to_owned();
+    let (statuses, wait) = attempts([&one, &other], "login", ada, 4).await;
+    assert_eq!(statuses, [401, 401, 401, 429]);
+    assert!((1..=20).contains(&wait.unwrap()), "{wait:?}");
+    let (others, _) =
+        attempts([&one, &other], "login", |_| "grace@example.com".to_owned(), 1).await;
+    assert_eq!(others, [401], "another account is not concerned");
+    // No address lies in the table, and the time heals.
+    let rows: Vec<String> = sqlx::query_scalar("select rate_limits::text from rate_limits")
+        .fetch_all(&one.store.read)
+        .await
+        .unwrap();
+    assert!(!rows.is_empty() && rows.iter().all(|row| !row.contains("ada")), "{rows:?}");
+    let later = "update rate_limits set free_at = free_at - interval '1 minute'";
+    sqlx::query(later).execute(&one.store.write).await.unwrap();
+    assert_eq!(attempts([&other, &other], "login", ada, 1).await.0, [401]);
+
+    // Two servers that share nothing let more guesses through: that would be seen.
+    let apart = crate::corner().await;
+    let (one, other) = (start(&corner, rates).await, start(&apart, rates).await);
+    sqlx::query("truncate rate_limits").execute(&one.store.write).await.unwrap();
+    assert_eq!(attempts([&one, &other], "login", ada, 4).await.0, [401; 4]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn registrations_and_bad_credentials_are_counted_by_address_at_all_servers_together() {
+    let rates = RateSettings { attempts_a_minute: number(4), ..RateSettings::default() };
+    let corner = corner().await;
+    let (one, other) = (start(&corner, rates).await, start(&corner, rates).await);
+    let new = |number: usize| format!("{number}@example.com");
+    assert_eq!(attempts([&one, &other], "register", new, 2).await.0, [201, 201]);
+    let guess = async |commands: &Commands| {
+        let me = format!("{}/api/v1/me", commands.url);
+        http_client().get(me).bearer_auth("pt_guessed").send().await.unwrap().status().as_u16()
+    };
+    assert_eq!([guess(&one).await, guess(&other).await], [401, 401]);
+    assert_eq!([guess(&one).await, guess(&other).await], [429, 429]);
+    assert_eq!(attempts([&one, &other], "register", new, 2).await.0, [429, 429]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_use_of_keys_is_limited_by_key_and_by_address() {
+    let corner = corner().await;
+    for (by_key, by_address) in [(2, 100), (100, 2)] {
+        let rates = RateSettings {
+            key_requests_a_minute: number(by_key),
+            address_key_requests_a_minute: number(by_address),
+            ..RateSettings::default()
+        };
+        let commands = start(&corner, rates).await;
+        let (_, owner) = register(&commands).await;
+        let token = text(&owner["access_token"]);
+        let new = json!({"name": "key", "role": "viewer"});
+        let make = async || {
+            let made = request(&commands, reqwest::Method::POST, "api-keys", &token, &new).await;
+            text(&made.body["secret"])
+        };
+        let (key, another) = (make().await, make().await);
+        let mut statuses = Vec::new();
+        for key in [&key, &key, &key, &another] {
+            statuses.push(super::access::status(&commands, key).await);
+        }
+        let last = if by_key == 2 { 200 } else { 429 };
+        assert_eq!(statuses, [200, 200, 429, last], "{by_key} a key, {by_address} an address");
+        assert_eq!(super::access::status(&commands, &token).await, 200, "people are not concerned");
+    }
+}
