@@ -20,6 +20,7 @@ mod roles;
 mod schemas;
 mod schemathesis;
 mod starting;
+mod store_conflicts;
 mod store_order;
 mod tenancy;
 mod traces;

@@ -54,7 +54,7 @@ async fn execute(
 ) -> Monitor {
     let request = MonitorRequest { expected_version: None, command };
     let commands = MonitorCommands::new(store.clone());
-    commands.execute(organization, monitor, request, Default::default()).await.unwrap()
+    commands.execute(organization, monitor, request, Default::default()).await.unwrap().monitor
 }
 
 async fn register(store: &Store, organization: OrganizationId, monitor: MonitorId) {
@@ -143,7 +143,7 @@ async fn an_event_in_an_old_version_is_seen_in_the_current_one_by_every_reader()
         assert_current(what, &event);
     }
 
-    // Our own load and that of `postgres-es`, which decides the pause from it.
+    // The load that the pause is decided from.
     let paused = execute(&store, organization, monitor, MonitorCommand::Pause).await;
     assert_eq!((paused.config.unwrap().name.as_str(), paused.version), ("old", 3));
     execute(&store, organization, monitor, MonitorCommand::Resume).await;

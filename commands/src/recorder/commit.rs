@@ -104,9 +104,7 @@ fn decide_all(
         .iter()
         .map(|(id, results)| {
             let known = known.get(id).unwrap_or(&nothing);
-            let decided = decide(*id, known, results, looked_up, now)
-                .map_err(|error| StoreError::Database(sqlx::Error::Encode(Box::new(error))))?;
-            Ok((*id, decided))
+            Ok((*id, decide(*id, known, results, looked_up, now)?))
         })
         .collect()
 }
@@ -169,8 +167,7 @@ async fn save_refusals(
                 address: refusal.address.clone(),
                 range: refusal.range.clone(),
             };
-            let event = NewEvent::egress(&event)
-                .map_err(|error| StoreError::Database(sqlx::Error::Encode(Box::new(error))))?;
+            let event = NewEvent::egress(&event)?;
             by_organization.entry(message.organization_id).or_default().push(event);
         }
     }
@@ -200,8 +197,7 @@ async fn save_health(
             changed.push((*id, after));
         }
         if before.version / SNAPSHOT_EVERY != after.version / SNAPSHOT_EVERY {
-            let state = serde_json::to_string(after)
-                .map_err(|error| StoreError::Database(sqlx::Error::Encode(Box::new(error))))?;
+            let state = serde_json::to_string(after)?;
             let aggregate_id = id.to_string();
             snapshots.push(Snapshot { aggregate_id, sequence: after.version, state });
         }

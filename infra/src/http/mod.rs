@@ -23,7 +23,6 @@ pub use idempotency::{IdempotencyKey, body_hash};
 pub use identity::{Credential, Identity};
 pub use monitor_body::{
     MONITOR_BODY_COLUMNS, MONITOR_BODY_TABLES, MonitorBody, MonitorParts, load_monitor_body,
-    monitor_body_after_command,
 };
 pub use page::{Page, Pagination};
 pub use parameters::{NoParameters, Parameters};

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use pulsetrail_domain::monitor::{Monitor, MonitorConfig, Retries, Target};
+use pulsetrail_domain::monitor::{MonitorConfig, Retries, Target};
 use pulsetrail_domain::{MonitorId, OrganizationId, Region, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgExecutor, Row};
-use uuid::Uuid;
 
-use crate::store::StoreError;
+use crate::store::{StoreError, StoredMonitor};
 
 /// The columns that [`MonitorBody::from_row`] reads, out of [`MONITOR_BODY_TABLES`].
 pub const MONITOR_BODY_COLUMNS: &str = "monitor_view.monitor_id, monitor_view.config, \
@@ -116,6 +115,22 @@ impl MonitorBody {
         }
     }
 
+    /// The body of a monitor out of the log, as after a command; none of one that does not exist.
+    #[must_use]
+    pub fn of_stored(id: MonitorId, stored: StoredMonitor) -> Option<Self> {
+        let StoredMonitor { monitor, registered_at, changed_at, paused_at, health } = stored;
+        Some(Self::new(MonitorParts {
+            id,
+            config: monitor.config?,
+            paused_since: paused_at,
+            paused: monitor.paused,
+            version: monitor.version,
+            registered_at,
+            changed_at,
+            health,
+        }))
+    }
+
     /// The body in a row that has [`MONITOR_BODY_COLUMNS`].
     ///
     /// # Errors
@@ -168,46 +183,6 @@ pub async fn load_monitor_body(
         .fetch_optional(executor)
         .await?;
     Ok(row.as_ref().map(MonitorBody::from_row).transpose()?)
-}
-
-/// The body of `monitor` right after a command. It comes from the log and the status, so that a
-/// caller reads its own write although the read model may be late. None where the monitor does not
-/// exist.
-///
-/// # Errors
-/// [`StoreError::Database`].
-pub async fn monitor_body_after_command(
-    executor: impl PgExecutor<'_>,
-    monitor_id: MonitorId,
-    monitor: Monitor,
-) -> Result<Option<MonitorBody>, StoreError> {
-    let Some(config) = monitor.config else { return Ok(None) };
-    let row = sqlx::query(
-        "select min(log.recorded_at) as registered_at, max(log.recorded_at) as changed_at,
-                max(log.recorded_at) filter (where log.event_type = 'MonitorPaused')
-                    as paused_since,
-                (select status from monitor_status where monitor_id = $1) as status,
-                (select status_since from monitor_status where monitor_id = $1) as status_since
-         from events as log
-         where log.aggregate_type = 'monitor' and log.aggregate_id = $2 and log.sequence <= $3
-         having count(*) > 0",
-    )
-    .bind::<Uuid>(monitor_id.0)
-    .bind(monitor_id.to_string())
-    .bind(monitor.version)
-    .fetch_optional(executor)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(MonitorBody::new(MonitorParts {
-        id: monitor_id,
-        config,
-        paused_since: row.try_get("paused_since")?,
-        paused: monitor.paused,
-        version: monitor.version,
-        registered_at: row.try_get("registered_at")?,
-        changed_at: row.try_get("changed_at")?,
-        health: health(&row)?,
-    })))
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ impl IntoResponse for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Database(_) => Self::unavailable(error),
+            StoreError::Database(_) | StoreError::VersionConflict(_) => Self::unavailable(error),
             StoreError::Unreadable { .. } | StoreError::Schema(_) => Self::internal(error),
         }
     }

@@ -1,6 +1,7 @@
 //! The batch append: many aggregates in one transaction, each at its expected version.
 
 use pulsetrail_domain::health::HealthEvent;
+use pulsetrail_domain::monitor::MonitorEvent;
 use pulsetrail_domain::{MonitorId, OrganizationId};
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -38,6 +39,15 @@ impl NewEvent {
             None => own_fields(event)?,
         };
         Ok(Self { event_type, event_version, payload })
+    }
+
+    /// An event of a monitor, as `postgres-es` stores it: with its name around its fields.
+    ///
+    /// # Errors
+    /// None for the events that there are; serde's signature asks for it.
+    pub fn monitor(event: &MonitorEvent) -> Result<Self, serde_json::Error> {
+        let (event_type, event_version) = (event.name(), event.version());
+        Ok(Self { event_type, event_version, payload: serde_json::to_string(event)? })
     }
 }
 

@@ -22,7 +22,8 @@ pub async fn load_checkpoint(
 }
 
 /// Notes that `consumer` made everything up to `position` durable. A lower position than the one
-/// noted changes nothing, so that a superseded copy cannot turn the clock back.
+/// noted changes nothing, so that a superseded copy cannot turn the clock back. It does not wait for the
+/// disk, which commands wait for: a note that a crash of Postgres loses leads to work that is done again.
 ///
 /// # Errors
 /// [`StoreError::Database`].
@@ -32,7 +33,8 @@ pub async fn save_checkpoint(
     position: Position,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into checkpoints (consumer, position) values ($1, $2)
+        "insert into checkpoints (consumer, position)
+         select $1, $2 from set_config('synchronous_commit', 'off', true)
          on conflict (consumer) do update
             set position = excluded.position, updated_at = clock_timestamp()
             where checkpoints.position < excluded.position",
@@ -81,6 +83,7 @@ pub(crate) async fn save_claimed_checkpoint(
     let saved = sqlx::query(
         "update checkpoints
          set position = greatest(position, $3), epoch = $2, updated_at = clock_timestamp()
+         from set_config('synchronous_commit', 'off', true)
          where consumer = $1 and epoch <= $2",
     )
     .bind(consumer)

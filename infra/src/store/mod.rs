@@ -5,15 +5,18 @@ mod append;
 mod checkpoint;
 mod compact;
 mod egress;
+mod error;
 mod event;
 mod irregular;
 mod monitor_history;
+mod monitor_log;
 mod monitor_view;
 mod monitors;
 mod page;
 mod read;
 mod replay;
 mod snapshot;
+mod stored_monitor;
 mod traces;
 mod upcast;
 
@@ -28,6 +31,7 @@ pub use access::append_access;
 pub use append::{Append, AppendOutcome, Guard, NewEvent, append_batch};
 pub(crate) use checkpoint::{claim_checkpoint, save_claimed_checkpoint};
 pub use checkpoint::{load_checkpoint, save_checkpoint};
+pub use error::StoreError;
 pub use event::{DecodeError, Event};
 pub use irregular::{note_irregular_checks, recorded_before, recorded_on_demand};
 pub use monitor_history::{read_monitors_after, read_organization_between};
@@ -38,6 +42,7 @@ pub use read::{EventWithMetadata, head, read_after, read_aggregate, read_aggrega
 pub(crate) use read::{position_before, unpublished};
 pub use replay::Replay;
 pub use snapshot::{Snapshot, load_snapshots, save_snapshots};
+pub use stored_monitor::StoredMonitor;
 pub use traces::save_check_trace;
 pub(crate) use traces::traces_of;
 pub(crate) use upcast::to_current;
@@ -50,40 +55,6 @@ static SCHEMA: Migrator = sqlx::migrate!("../schemas/postgres");
 
 /// The channel that every append notifies.
 pub const EVENTS_CHANNEL: &str = "pulsetrail_events";
-
-/// The store could not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Postgres refused or is away: try again later. Nothing was changed.
-    #[error("the event store does not answer: {0}")]
-    Database(#[from] sqlx::Error),
-    /// An event in the store cannot be read by this version: an operator must look.
-    #[error("the event at position {position} cannot be read: {source}")]
-    Unreadable {
-        /// Where it is.
-        position: i64,
-        /// Why.
-        source: DecodeError,
-    },
-    /// A schema that this version does not know, or that cannot be applied.
-    #[error("the database's schema does not fit this version: {0}")]
-    Schema(#[from] sqlx::migrate::MigrateError),
-}
-
-impl StoreError {
-    /// Whether the server is well and refuses what it was given: the values (SQLSTATE class 22), a
-    /// constraint on them (23) or their size (54). Anything else says nothing about what was given.
-    #[must_use]
-    pub fn blames_the_data(&self) -> bool {
-        match self {
-            Self::Database(sqlx::Error::Encode(_)) => true,
-            Self::Database(sqlx::Error::Database(error)) => error
-                .code()
-                .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class))),
-            _ => false,
-        }
-    }
-}
 
 /// How long a connection may lie idle before it is asked whether the server is still there.
 const ASK_AFTER: Duration = Duration::from_secs(1);

@@ -1,7 +1,5 @@
 //! The configuration half of the monitors' read model.
 
-use async_trait::async_trait;
-use cqrs_es::{EventEnvelope, Query};
 use pulsetrail_domain::monitor::{Monitor, MonitorConfig, MonitorEvent};
 use pulsetrail_domain::{MonitorId, OrganizationId};
 use sqlx::PgPool;
@@ -9,9 +7,9 @@ use sqlx::types::Json;
 
 use super::{Event, StoreError};
 
-/// Writes `monitor_view`: right after a command's commit, so that the caller reads its own write, and
-/// again from the log, so that nothing is lost when the process dies in between. Its commits do not wait
-/// for the disk: the log's commits, which do, carry them along, and what is lost before comes again.
+/// Writes `monitor_view` from the log. A command's own append has written it before; this is for events
+/// of other writers, as `postgres-es`, and for a view that is made anew. Its commits do not wait for the
+/// disk: the log's commits, which do, carry them along, and what is lost before comes again.
 #[derive(Clone, Debug)]
 pub struct MonitorViewWriter {
     pool: PgPool,
@@ -118,20 +116,5 @@ impl MonitorViewWriter {
         .execute(&self.pool)
         .await?;
         Ok(())
-    }
-}
-
-#[async_trait]
-impl Query<Monitor> for MonitorViewWriter {
-    async fn dispatch(&self, aggregate_id: &str, events: &[EventEnvelope<Monitor>]) {
-        let Ok(monitor_id) = aggregate_id.parse::<MonitorId>() else { return };
-        for envelope in events {
-            let version = i64::try_from(envelope.sequence).unwrap_or(i64::MAX);
-            let written = self.write(monitor_id, version, &envelope.payload).await;
-            if let Err(error) = written {
-                // The log brings the event again.
-                tracing::warn!(monitor.id = %monitor_id, %error, "the view of a monitor is late");
-            }
-        }
     }
 }

@@ -1,24 +1,22 @@
-//! Commands to monitors: load, decide, store, and read the result.
+//! Commands to monitors: load, decide, store.
 
 use std::collections::HashMap;
 
-use cqrs_es::persist::PersistedEventStore;
-use cqrs_es::{AggregateError, CqrsFramework};
-use postgres_es::PostgresEventRepository;
-use pulsetrail_domain::monitor::{
-    Monitor, MonitorCommand, MonitorError, MonitorEvent, MonitorRequest,
-};
+use cqrs_es::Aggregate;
+use cqrs_es::event_sink::EventSink;
+use pulsetrail_domain::monitor::{MonitorCommand, MonitorError, MonitorEvent, MonitorRequest};
 use pulsetrail_domain::{MonitorId, OrganizationId};
 
-use super::upcast::AggregateUpcaster;
-use super::{MonitorViewWriter, Store, StoreError, read_aggregate};
+use super::monitor_log::{MonitorAppend, MonitorLog};
+use super::stored_monitor::{StoredMonitor, load_monitor};
+use super::{NewEvent, Store, StoreError};
 
 /// How often a command is decided again when another one was faster.
 const ATTEMPTS: usize = 8;
 
 /// Takes commands to monitors.
 pub struct MonitorCommands {
-    framework: CqrsFramework<Monitor, PersistedEventStore<PostgresEventRepository, Monitor>>,
+    log: MonitorLog,
     store: Store,
 }
 
@@ -40,18 +38,15 @@ pub enum MonitorFailure {
 }
 
 impl MonitorCommands {
-    /// Over the store's appending connections; `monitor_view` is written right after each commit.
+    /// Over a store. Must be called within a Tokio runtime: commands that come at the same time are
+    /// stored together, by a task that lives as long as this.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        let repository = PostgresEventRepository::new(store.write.clone());
-        let events = PersistedEventStore::new_event_store(repository)
-            .with_upcasters(vec![Box::new(AggregateUpcaster(Monitor::AGGREGATE))]);
-        let view = MonitorViewWriter::new(store.write.clone());
-        Self { framework: CqrsFramework::new(events, vec![Box::new(view)], ()), store }
+        Self { log: MonitorLog::start(store.write.clone()), store }
     }
 
     /// Carries a command out and returns the monitor as it is then. `metadata` says who asked, and
-    /// in which request.
+    /// in which request. Whoever reads `monitor_view` afterwards sees it.
     ///
     /// # Errors
     /// See [`MonitorFailure`]. A monitor of another organization is [`MonitorError::NotFound`].
@@ -61,25 +56,39 @@ impl MonitorCommands {
         monitor_id: MonitorId,
         request: MonitorRequest,
         mut metadata: HashMap<String, String>,
-    ) -> Result<Monitor, MonitorFailure> {
-        if !matches!(request.command, MonitorCommand::Register { .. }) {
-            self.load(organization_id, monitor_id).await?;
-        }
+    ) -> Result<StoredMonitor, MonitorFailure> {
         metadata.insert("organization_id".to_owned(), organization_id.to_string());
-        let id = monitor_id.to_string();
-        for _ in 0..ATTEMPTS {
-            let done =
-                self.framework.execute_with_metadata(&id, request.clone(), metadata.clone()).await;
-            match done {
-                Ok(()) => return self.load(organization_id, monitor_id).await,
-                Err(AggregateError::AggregateConflict) => {}
-                Err(AggregateError::UserError(refusal)) => return Err(refusal.into()),
-                Err(error @ AggregateError::DeserializationError(_)) => {
-                    // Our own reader says where it lies.
-                    self.load(organization_id, monitor_id).await?;
-                    return Err(MonitorFailure::Unavailable(error.to_string()));
-                }
-                Err(error) => return Err(MonitorFailure::Unavailable(error.to_string())),
+        let metadata = serde_json::to_string(&metadata).map_err(StoreError::from)?;
+        let registers = matches!(request.command, MonitorCommand::Register { .. });
+        for attempt in 0..ATTEMPTS {
+            let mut stored = match registers {
+                // A new id has no history that would have to be read. Where it has one, storing fails.
+                true if attempt == 0 => StoredMonitor::default(),
+                true => load_monitor(&self.store.read, monitor_id).await?,
+                false => self.load(organization_id, monitor_id).await?,
+            };
+            let before = stored.monitor.version;
+            let decided = EventSink::default();
+            stored.monitor.handle(request.clone(), &(), &decided).await?;
+            let events = decided.collect().await;
+            if events.is_empty() {
+                return Ok(stored);
+            }
+            let append = MonitorAppend {
+                monitor_id,
+                organization_id,
+                expected: before,
+                events: as_stored(&events)?,
+                metadata: metadata.clone(),
+                after: stored.monitor.clone(),
+                registered_at: (before > 0).then_some(stored.registered_at),
+            };
+            let appended = self.log.append(append).await;
+            // The error is that of everybody who was stored together.
+            let appended = appended.map_err(|error| MonitorFailure::Unavailable(error.to_string()));
+            if let Some(recorded_at) = appended? {
+                events.iter().for_each(|event| stored.note(event, recorded_at));
+                return Ok(stored);
             }
         }
         Err(MonitorFailure::Contended)
@@ -93,31 +102,16 @@ impl MonitorCommands {
         &self,
         organization_id: OrganizationId,
         monitor_id: MonitorId,
-    ) -> Result<Monitor, MonitorFailure> {
-        let monitor = load(&self.store, monitor_id).await?;
-        if monitor.version == 0 || monitor.organization_id != organization_id {
-            return Err(MonitorError::NotFound.into());
+    ) -> Result<StoredMonitor, MonitorFailure> {
+        let stored = load_monitor(&self.store.read, monitor_id).await?;
+        if stored.belongs_to(organization_id) {
+            Ok(stored)
+        } else {
+            Err(MonitorError::NotFound.into())
         }
-        Ok(monitor)
     }
 }
 
-/// A monitor from its events; version 0 where there are none.
-async fn load(store: &Store, monitor_id: MonitorId) -> Result<Monitor, StoreError> {
-    let id = monitor_id.to_string();
-    let mut monitor = Monitor::default();
-    loop {
-        let page =
-            read_aggregate(&store.read, Monitor::AGGREGATE, &id, monitor.version, 1_000).await?;
-        let last = page.len() < 1_000;
-        for stored in page {
-            let event: MonitorEvent = stored.event.monitor_event().map_err(|source| {
-                StoreError::Unreadable { position: stored.event.position.0, source }
-            })?;
-            monitor.apply_event(event);
-        }
-        if last {
-            return Ok(monitor);
-        }
-    }
+fn as_stored(events: &[MonitorEvent]) -> Result<Vec<NewEvent>, StoreError> {
+    Ok(events.iter().map(NewEvent::monitor).collect::<Result<_, _>>()?)
 }

@@ -2,14 +2,12 @@
 //!
 //! The log is never rewritten. Instead each change of an event type comes with a step from the version
 //! before, and whoever takes an event out of the store or out of Kafka takes it through the steps:
-//! loads of aggregates (ours, and those of `postgres-es`), the replay and the following of the log, the
+//! loads of aggregates, the replay and the following of the log, the
 //! relay, the API. What remains in another version than the current one is known to nobody here, and
 //! decoding it is [`DecodeError::UnknownVersion`](super::DecodeError::UnknownVersion).
 
 use std::sync::OnceLock;
 
-use cqrs_es::persist::{EventUpcaster, SerializedEvent};
-use pulsetrail_domain::catalogue::current_version;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -65,36 +63,6 @@ pub(crate) fn to_current(mut event: Event) -> Event {
 fn converted(payload: &RawValue, step: &Upcaster) -> Option<Box<RawValue>> {
     let before = serde_json::from_str(payload.get()).ok()?;
     to_raw_value(&(step.convert)(before)).ok()
-}
-
-/// The same steps for `postgres-es`, which asks nobody whether it knows the version of an event: one
-/// that is still in another version than the current one gets a payload that nothing can be read from.
-pub(super) struct AggregateUpcaster(pub(super) &'static str);
-
-impl EventUpcaster for AggregateUpcaster {
-    fn can_upcast(&self, event_type: &str, event_version: &str) -> bool {
-        current_version(self.0, event_type) != Some(event_version)
-    }
-
-    fn upcast(&self, mut event: SerializedEvent) -> SerializedEvent {
-        while let Some(step) = step_from(self.0, &event.event_type, &event.event_version) {
-            // It stores the event's name around its own fields.
-            event.payload = match event.payload {
-                Value::Object(mut tagged) if tagged.len() == 1 => {
-                    if let Some(own) = tagged.get_mut(step.event) {
-                        *own = (step.convert)(own.take());
-                    }
-                    Value::Object(tagged)
-                }
-                other => other,
-            };
-            step.to.clone_into(&mut event.event_version);
-        }
-        if self.can_upcast(&event.event_type, &event.event_version) {
-            event.payload = Value::Null;
-        }
-        event
-    }
 }
 
 #[cfg(test)]
@@ -183,30 +151,5 @@ pub(super) mod tests {
                 matches!(unknown, DecodeError::UnknownVersion { event_version, .. } if event_version == expected)
             );
         }
-    }
-
-    #[test]
-    fn the_framework_takes_the_same_steps_and_reads_no_unknown_version() {
-        install();
-        let upcaster = AggregateUpcaster(Monitor::AGGREGATE);
-        let upcast = |version: &str, own: Value| {
-            assert!(upcaster.can_upcast("MonitorReconfigured", version));
-            upcaster.upcast(SerializedEvent::new(
-                "some id".to_owned(),
-                2,
-                Monitor::AGGREGATE.to_owned(),
-                "MonitorReconfigured".to_owned(),
-                version.to_owned(),
-                json!({ "MonitorReconfigured": own }),
-                json!({}),
-            ))
-        };
-        assert!(!upcaster.can_upcast("MonitorReconfigured", "1.0"));
-        let old = upcast("0.8", json!({"settings": config()}));
-        assert_eq!(old.event_version, "1.0");
-        assert_eq!(name_in(&serde_json::from_value(old.payload).unwrap()), "old");
-        let mut newer = json!({"config": config()});
-        newer["config"]["confirmations"] = json!(1);
-        assert_eq!(upcast("1.1", newer).payload, Value::Null);
     }
 }

@@ -8,9 +8,7 @@ use axum::http::StatusCode;
 use futures_util::{StreamExt, stream};
 use pulsetrail_domain::monitor::{MonitorCommand, MonitorRequest, Violation};
 use pulsetrail_domain::{CheckId, MonitorId, Timestamp};
-use pulsetrail_infra::http::{
-    IdempotencyKey, Identity, MonitorBody, Problem, monitor_body_after_command,
-};
+use pulsetrail_infra::http::{IdempotencyKey, Identity, MonitorBody, Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -195,8 +193,7 @@ impl Call<'_> {
         let metadata = self.context.metadata(&self.identity);
         let registration = Registration { organization_id, with_key, metadata };
         let (id, monitor) = registration.carry_out(self.state, body).await?;
-        let read = &self.state.store.read;
-        let monitor = monitor_body_after_command(read, id, monitor).await?.map(Box::new);
+        let monitor = MonitorBody::of_stored(id, monitor).map(Box::new);
         let status = StatusCode::CREATED.as_u16();
         Ok(OperationResult { index, status, id: Some(id), monitor, check_id: None, problem: None })
     }
@@ -216,8 +213,7 @@ impl Call<'_> {
         let (status, monitor) = if archives {
             (StatusCode::NO_CONTENT, None)
         } else {
-            let read = &self.state.store.read;
-            (StatusCode::OK, monitor_body_after_command(read, id, monitor).await?.map(Box::new))
+            (StatusCode::OK, MonitorBody::of_stored(id, monitor).map(Box::new))
         };
         let status = status.as_u16();
         Ok(OperationResult { index, status, id: Some(id), monitor, check_id: None, problem: None })
@@ -225,7 +221,7 @@ impl Call<'_> {
 
     async fn check(&self, index: usize, id: MonitorId) -> Result<OperationResult, Problem> {
         let organization_id = self.identity.organization_id;
-        let monitor = self.state.monitors.load(organization_id, id).await?;
+        let monitor = self.state.monitors.load(organization_id, id).await?.monitor;
         let with_key = self.key.item_id(organization_id, ROUTE, Some(index));
         let check_id = check::check_id(self.first_asked, with_key);
         let trace = self.context.trace();

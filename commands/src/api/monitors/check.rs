@@ -77,7 +77,7 @@ pub(crate) async fn check(
     _: NoBody,
 ) -> Result<Response, Problem> {
     let begun = Instant::now();
-    let monitor = addressed.load(&state).await?;
+    let monitor = addressed.load(&state).await?.monitor;
     addressed.expected_version(&monitor)?;
     can_be_checked(&monitor)?;
     let organization_id = addressed.identity().organization_id;

@@ -39,7 +39,7 @@ pub(crate) async fn reconfigure(
     JsonBody(patch): JsonBody<Value>,
 ) -> Result<Response, Problem> {
     for _ in 0..ATTEMPTS {
-        let current = addressed.load(&state).await?;
+        let current = addressed.load(&state).await?.monitor;
         let asked_for = addressed.expected_version(&current)?;
         let config = patched(&state, &current, patch.clone())?;
         let request = MonitorRequest {
@@ -49,7 +49,7 @@ pub(crate) async fn reconfigure(
         };
         match addressed.execute_at(&state, request).await {
             Err(problem) if is_outrun(&problem) && asked_for.is_none() => {}
-            done => return respond(&state, StatusCode::OK, addressed.monitor_id(), done?).await,
+            done => return respond(StatusCode::OK, addressed.monitor_id(), done?),
         }
     }
     Err(Problem::unavailable("others change the monitor all the time"))

@@ -6,7 +6,7 @@ use axum::response::Response;
 use pulsetrail_domain::monitor::{Monitor, MonitorCommand, MonitorError, MonitorRequest};
 use pulsetrail_domain::{MonitorId, OrganizationId};
 use pulsetrail_infra::http::{IdempotencyKey, Problem, body_hash};
-use pulsetrail_infra::store::{MonitorFailure, read_aggregate};
+use pulsetrail_infra::store::{MonitorFailure, StoredMonitor, read_aggregate};
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -49,7 +49,7 @@ pub(crate) async fn register(
     let registration =
         Registration { organization_id, with_key, metadata: context.metadata(&identity) };
     let (monitor_id, monitor) = registration.carry_out(&state, body).await?;
-    respond(&state, StatusCode::CREATED, monitor_id, monitor).await
+    respond(StatusCode::CREATED, monitor_id, monitor)
 }
 
 /// The registration of one monitor.
@@ -68,7 +68,7 @@ impl Registration {
         self,
         state: &CommandState,
         body: Value,
-    ) -> Result<(MonitorId, Monitor), Problem> {
+    ) -> Result<(MonitorId, StoredMonitor), Problem> {
         let Self { organization_id, with_key, mut metadata } = self;
         let hash = hex(&body_hash(&body));
         let parsed = body::read(body)?;
@@ -100,7 +100,7 @@ async fn registered_before(
     organization_id: OrganizationId,
     monitor_id: MonitorId,
     hash: &str,
-) -> Result<Monitor, Problem> {
+) -> Result<StoredMonitor, Problem> {
     /// What counts here of an event's metadata.
     #[derive(Deserialize)]
     struct Kept {
@@ -113,8 +113,8 @@ async fn registered_before(
     if kept.body_hash.as_deref() != Some(hash) {
         return Err(IdempotencyKey::reused());
     }
-    let monitor = state.monitors.load(organization_id, monitor_id).await?;
-    if monitor.archived { Err(MonitorError::Archived.into()) } else { Ok(monitor) }
+    let stored = state.monitors.load(organization_id, monitor_id).await?;
+    if stored.monitor.archived { Err(MonitorError::Archived.into()) } else { Ok(stored) }
 }
 
 fn hex(bytes: &[u8]) -> String {

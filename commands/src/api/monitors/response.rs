@@ -5,7 +5,8 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pulsetrail_domain::MonitorId;
 use pulsetrail_domain::monitor::{Monitor, MonitorCommand, MonitorRequest};
-use pulsetrail_infra::http::{IdempotencyKey, Identity, Problem, monitor_body_after_command};
+use pulsetrail_infra::http::{IdempotencyKey, Identity, MonitorBody, Problem};
+use pulsetrail_infra::store::StoredMonitor;
 
 use super::super::CommandState;
 use super::super::precondition::Precondition;
@@ -38,7 +39,7 @@ impl Addressed {
     }
 
     /// The monitor as it is now.
-    pub(super) async fn load(&self, state: &CommandState) -> Result<Monitor, Problem> {
+    pub(super) async fn load(&self, state: &CommandState) -> Result<StoredMonitor, Problem> {
         let organization_id = self.identity().organization_id;
         Ok(state.monitors.load(organization_id, self.monitor_id()).await?)
     }
@@ -53,10 +54,10 @@ impl Addressed {
         &self,
         state: &CommandState,
         command: MonitorCommand,
-    ) -> Result<Monitor, Problem> {
+    ) -> Result<StoredMonitor, Problem> {
         let expected_version = match &self.precondition {
             Precondition::None => None,
-            precondition => precondition.expected_version(&self.load(state).await?)?,
+            precondition => precondition.expected_version(&self.load(state).await?.monitor)?,
         };
         self.execute_at(state, MonitorRequest { expected_version, command }).await
     }
@@ -68,7 +69,7 @@ impl Addressed {
         state: &CommandState,
         key: IdempotencyKey,
         command: MonitorCommand,
-    ) -> Result<Monitor, Problem> {
+    ) -> Result<StoredMonitor, Problem> {
         let organization_id = self.identity().organization_id;
         let route = format!("{command:?} {}", self.monitor_id());
         let Some(mark) = key.id(organization_id, &route).map(|id| id.to_string()) else {
@@ -88,7 +89,7 @@ impl Addressed {
         }
         let expected_version = match &self.precondition {
             Precondition::None => None,
-            precondition => precondition.expected_version(&self.load(state).await?)?,
+            precondition => precondition.expected_version(&self.load(state).await?.monitor)?,
         };
         let mut metadata = self.context.metadata(self.identity());
         metadata.insert("idempotency".to_owned(), mark);
@@ -101,7 +102,7 @@ impl Addressed {
         &self,
         state: &CommandState,
         request: MonitorRequest,
-    ) -> Result<Monitor, Problem> {
+    ) -> Result<StoredMonitor, Problem> {
         let identity = self.identity();
         let metadata = self.context.metadata(identity);
         let organization_id = identity.organization_id;
@@ -111,15 +112,12 @@ impl Addressed {
 
 /// The monitor as it is after a command, with its version as `ETag`, and where it was made with its
 /// `Location`.
-pub(super) async fn respond(
-    state: &CommandState,
+pub(super) fn respond(
     status: StatusCode,
     monitor_id: MonitorId,
-    monitor: Monitor,
+    stored: StoredMonitor,
 ) -> Result<Response, Problem> {
-    let body = monitor_body_after_command(&state.store.read, monitor_id, monitor)
-        .await?
-        .ok_or_else(Problem::not_found)?;
+    let body = MonitorBody::of_stored(monitor_id, stored).ok_or_else(Problem::not_found)?;
     let tag: [(HeaderName, String); 1] = [(header::ETAG, body.etag())];
     let mut response = (status, tag, Json(body)).into_response();
     if status == StatusCode::CREATED {
