@@ -15,6 +15,7 @@ mod on_demand;
 mod once;
 mod path;
 mod recording;
+mod regions;
 mod restart;
 mod roles;
 mod schemas;

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use pulsetrail_domain::check::CheckResult;
 use pulsetrail_domain::health::{Health, HealthCommand, HealthEvent, ObservationPolicy};
 use pulsetrail_domain::monitor::Monitor;
-use pulsetrail_domain::{CheckId, MonitorId, Position};
+use pulsetrail_domain::{CheckId, MonitorId, Position, Timestamp};
 use pulsetrail_infra::store::{Event, Replay, Store};
 
 /// Something in a log that must not be.
@@ -107,8 +107,15 @@ impl Watched {
             self.due.clear();
         }
         match event {
-            HealthEvent::ObservationPaused { .. } | HealthEvent::ObservationResumed { .. } => {
-                self.prelude.push(event);
+            HealthEvent::ObservationPaused { .. }
+            | HealthEvent::ObservationResumed { .. }
+            | HealthEvent::ObservationRegained { .. } => self.prelude.push(event),
+            // Whether a message told it or the next result, it leads to the same.
+            HealthEvent::ObservationLost { since } => {
+                if self.silence_at(since) != [HealthEvent::ObservationLost { since }] {
+                    faults.push(Fault::NotDecided(position));
+                }
+                self.health.apply_event(&event);
             }
             HealthEvent::CheckCompleted(result) => {
                 let expected = self.decide(&result);
@@ -129,6 +136,12 @@ impl Watched {
             }
         }
         faults
+    }
+
+    /// What one recorder alone decides about a silence.
+    fn silence_at(&self, at: Timestamp) -> Vec<HealthEvent> {
+        let Some(policy) = ObservationPolicy::of(&self.monitor) else { return Vec::new() };
+        self.health.decide(&HealthCommand::NoteSilence { at, policy }).unwrap_or_default()
     }
 
     /// What one recorder alone decides about a result here; nothing where it drops it.

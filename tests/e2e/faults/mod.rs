@@ -1,7 +1,7 @@
 //! What the invariants are worth when processes stop, die, lag and race: each run is judged by its log.
 
 mod hung_writer;
-mod judge;
+pub(crate) mod judge;
 mod load;
 mod rebalance;
 mod relay;
@@ -13,7 +13,7 @@ use pulsetrail_domain::Region;
 use pulsetrail_harness::{Corner, is_soak};
 
 /// How long a run may take to settle after its load: generous, for its speed is not what is judged.
-const SETTLING: Duration = Duration::from_secs(60);
+pub(crate) const SETTLING: Duration = Duration::from_secs(60);
 
 /// The first in `make test`, the second in `make soak`.
 fn short_or_long<T>(short: T, long: T) -> T {
