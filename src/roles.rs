@@ -12,7 +12,7 @@ use pulsetrail_infra::http::{AccessTokens, Authenticator};
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::{metrics, relay};
 use pulsetrail_probers::{prober, scheduler, shield::Shield};
-use pulsetrail_projections::{LiveHub, QueryState, projector, views};
+use pulsetrail_projections::{LiveHub, LiveLimits, QueryState, projector, views};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -153,7 +153,8 @@ pub(crate) async fn serve(
         egress_deny,
     )
     .context("PULSETRAIL_KAFKA_BROKERS")?;
-    let hub = LiveHub::start(store.clone(), kafka, shutdown.clone());
+    let limits = LiveLimits { connections_per_person: settings.live_connections_per_person };
+    let hub = LiveHub::start(store.clone(), kafka, authenticator.clone(), limits, shutdown.clone());
     let commands = commands.told_by(hub.awaited_checks());
     let queries = QueryState::new(store, clickhouse, authenticator, hub.clone());
     let routes = Router::new()

@@ -9,6 +9,7 @@ mod parse;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -134,6 +135,11 @@ pub const SETTINGS: &[Setting] = &[
         "Monitors that an organization may have at once, 1 to 10000000",
     ),
     setting(
+        "live_connections_per_person",
+        "2000",
+        "Connections to the live feed that a person, or an API key, may have to one server, 1 to 1000000",
+    ),
+    setting(
         "public_origin",
         "",
         "What browsers see, such as https://status.example.com; left out, the server itself",
@@ -200,6 +206,8 @@ pub struct Settings {
     pub rates: RateSettings,
     /// Monitors that an organization may have at once.
     pub monitors_per_organization: i64,
+    /// Connections to the live feed that a person may have to one server.
+    pub live_connections_per_person: NonZeroU32,
     /// The way that requests come.
     pub ingress: Ingress,
     /// Other sites whose pages may use the interface.

@@ -7,5 +7,5 @@ pub mod projector;
 mod queries;
 pub mod views;
 
-pub use live::LiveHub;
+pub use live::{LiveHub, LiveLimits};
 pub use queries::{QueryState, components, documented_router, router};

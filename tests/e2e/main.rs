@@ -11,6 +11,7 @@ mod commands;
 mod dead_letters;
 mod faults;
 mod layout;
+mod live;
 mod on_demand;
 mod once;
 mod path;

@@ -70,6 +70,7 @@ pub(super) fn settings(
                 .at_least_one("address_key_requests_per_minute", 10_000_000),
         },
         monitors_per_organization: given.within("monitors_per_organization", 1, 10_000_000),
+        live_connections_per_person: given.at_least_one("live_connections_per_person", 1_000_000),
         ingress: Ingress {
             trusted_proxies: given.list("trusted_proxies"),
             public_origin: given.optional("public_origin", |text| {

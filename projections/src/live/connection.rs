@@ -1,14 +1,20 @@
 //! One WebSocket: what comes in goes to the session, what the session has goes out.
 
+use std::error::Error;
+use std::num::NonZeroU32;
+use std::pin::pin;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, close_code};
+use axum::extract::ws::Message;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use governor::{DefaultDirectRateLimiter, Quota};
 use pulsetrail_infra::metrics;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::farewell::Farewell;
 use super::message::{Refusal, ServerMessage};
+use super::queue::Item;
 use super::session::Session;
 
 /// How often the client is asked whether it is still there.
@@ -17,18 +23,45 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const SILENT_FOR: Duration = Duration::from_secs(90);
 /// A client that takes nothing for so long is gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a goodbye may take.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many events are sent before the client is listened to again.
 const BURST: usize = 64;
+/// How many messages a client may send at once; then so many a second.
+const MESSAGES: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
+const MESSAGES_A_SECOND: NonZeroU32 = NonZeroU32::new(100).unwrap();
 
 /// Serves a connection until either side closes it.
-pub(super) async fn serve<S, E>(mut socket: S, mut session: Session, shutdown: CancellationToken)
+pub(super) async fn serve<S, E>(mut socket: S, session: Session, shutdown: CancellationToken)
 where
     S: Stream<Item = Result<Message, E>> + Sink<Message> + Unpin,
+    E: Error + 'static,
+{
+    if let Some(farewell) = talk(&mut socket, session, shutdown).await {
+        farewell.say(&mut socket).await;
+    }
+}
+
+/// Listens and speaks until the connection is gone, or is to be closed.
+async fn talk<S, E>(
+    socket: &mut S,
+    mut session: Session,
+    shutdown: CancellationToken,
+) -> Option<Farewell>
+where
+    S: Stream<Item = Result<Message, E>> + Sink<Message> + Unpin,
+    E: Error + 'static,
 {
     let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let flood = DefaultDirectRateLimiter::direct(
+        Quota::per_second(MESSAGES_A_SECOND).allow_burst(MESSAGES),
+    );
+    let pass = session.pass.clone();
+    let mut ending = pin!(async {
+        tokio::select! {
+            () = shutdown.cancelled() => Farewell::GoingAway,
+            () = pass.ended() => Farewell::Unauthorized,
+        }
+    });
     let mut heard_at = Instant::now();
     let mut page = None;
     loop {
@@ -37,27 +70,35 @@ where
         }
         let outgoing = tokio::select! {
             biased;
-            () = shutdown.cancelled() => return say_goodbye(&mut socket).await,
+            farewell = &mut ending => return Some(farewell),
             incoming = socket.next() => {
                 heard_at = Instant::now();
-                match incoming {
-                    Some(Ok(Message::Text(text))) => {
+                let message = match incoming {
+                    Some(Ok(message)) => message,
+                    Some(Err(failure)) => return Farewell::of_failure(&failure),
+                    None => return None,
+                };
+                if flood.check().is_err() {
+                    return Some(Farewell::TooManyRequests);
+                }
+                match message {
+                    Message::Text(text) => {
                         // What is being read may not be what is wanted any more.
                         page = None;
                         let answers = session.handle(text.as_str()).await;
                         answers.into_iter().map(Message::from).collect()
                     }
-                    Some(Ok(Message::Binary(_))) => {
+                    Message::Binary(_) => {
                         let detail = "Messages are JSON in text frames.";
                         vec![ServerMessage::from(Refusal::new("malformed", detail)).into()]
                     }
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                    Message::Ping(_) | Message::Pong(_) => continue,
+                    Message::Close(_) => return None,
                 }
             }
             _ = pings.tick() => {
                 if heard_at.elapsed() > SILENT_FOR {
-                    return;
+                    return Some(Farewell::Idle);
                 }
                 vec![Message::Ping(Default::default())]
             }
@@ -67,30 +108,30 @@ where
                 let events = events.iter().map(|event| Message::Text(event.message.clone()));
                 events.chain(replayed.map(Message::from)).collect()
             }
-            event = session.queue.recv(), if !session.is_replaying() => match event {
-                Some(event) => {
-                    let mut messages = Vec::new();
-                    let mut next = Some(event);
-                    while let Some(event) = next {
-                        let taken = session.take_event(&event);
-                        messages.extend(taken.map(|event| Message::Text(event.message.clone())));
-                        next = (messages.len() < BURST)
-                            .then(|| session.queue.try_recv().ok())
-                            .flatten();
-                    }
-                    messages
-                }
+            item = session.queue.next(), if !session.is_replaying() => match item {
+                Some(item) => burst(&mut session, item),
                 None => vec![session.take_end_of_queue().into()],
             },
         };
         let sent = tokio::select! {
-            sent = timeout(SEND_TIMEOUT, send(&mut socket, outgoing)) => sent,
-            () = shutdown.cancelled() => return say_goodbye(&mut socket).await,
+            sent = timeout(SEND_TIMEOUT, send(socket, outgoing)) => sent,
+            farewell = &mut ending => return Some(farewell),
         };
         if !matches!(sent, Ok(Ok(()))) {
-            return;
+            return None;
         }
     }
+}
+
+/// What came out of the queue, with what is behind it.
+fn burst(session: &mut Session, first: Item) -> Vec<Message> {
+    let mut messages = Vec::new();
+    let mut next = Some(first);
+    while let Some(item) = next {
+        messages.extend(session.take(item).map(|item| Message::Text(item.into_text())));
+        next = (messages.len() < BURST).then(|| session.queue.next_now()).flatten();
+    }
+    messages
 }
 
 /// The page, when it is read; never, where none is being read.
@@ -112,12 +153,6 @@ async fn send<S: Sink<Message> + Unpin>(
     socket.flush().await?;
     metrics::live_sent(count);
     Ok(())
-}
-
-async fn say_goodbye<S: Sink<Message> + Unpin>(socket: &mut S) {
-    let close = CloseFrame { code: close_code::AWAY, reason: "the server is shutting down".into() };
-    // Who does not take it finds the connection closed.
-    let _ = timeout(GOODBYE_TIMEOUT, socket.send(Message::Close(Some(close)))).await;
 }
 
 #[cfg(test)]

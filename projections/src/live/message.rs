@@ -52,6 +52,11 @@ pub(super) enum ServerMessage {
     Lagged {
         resume_after: Position,
     },
+    /// So many people watch a monitor.
+    Presence {
+        monitor_id: MonitorId,
+        viewers: u64,
+    },
     Pong,
     Error {
         code: &'static str,

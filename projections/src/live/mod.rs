@@ -4,11 +4,18 @@
 //! connections that are in its room ([`switchboard`]). A queue is bounded, and the hub never waits for
 //! one: who is too slow loses the queue, is told so, and reads on from where they stopped, from memory
 //! or from the event store ([`replay`]), until a new queue takes over behind it.
+//!
+//! Who may come in and who must go is the [`door`]'s business; who watches what, over all servers, that
+//! of [`presence`].
 
 mod connection;
+mod door;
 mod event;
+mod farewell;
 mod memory;
 mod message;
+mod presence;
+mod queue;
 mod replay;
 mod rooms;
 mod session;
@@ -16,6 +23,7 @@ pub(crate) mod sse;
 mod switchboard;
 pub(crate) mod tickets;
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::State;
@@ -25,15 +33,17 @@ use axum::response::Response;
 use pulsetrail_domain::Position;
 use pulsetrail_infra::awaited::AwaitedChecks;
 use pulsetrail_infra::follower::Follower;
-use pulsetrail_infra::http::Problem;
+use pulsetrail_infra::http::{Authenticator, Problem};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::store::{Event, Store, head};
 use serde::Deserialize;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::door::Door;
 use self::event::LiveEvent;
+use self::farewell::Farewell;
 use self::memory::Bounds;
 use self::session::Session;
 use self::switchboard::Switchboard;
@@ -48,6 +58,16 @@ const BATCH: usize = 1_000;
 /// The largest message that a client may send, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 << 10;
 
+/// How many may ask Postgres something at the same time.
+const LOOKUPS: usize = 6;
+
+/// What the live feed allows.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveLimits {
+    /// Connections that a person, or an API key, may have to one server at once.
+    pub connections_per_person: NonZeroU32,
+}
+
 /// The live feed of a process.
 #[derive(Clone)]
 pub struct LiveHub {
@@ -56,6 +76,10 @@ pub struct LiveHub {
 
 struct Inner {
     store: Store,
+    authenticator: Authenticator,
+    door: Arc<Door>,
+    /// How many connections may ask Postgres something at the same time.
+    lookups: Semaphore,
     board: Mutex<Switchboard>,
     /// Whether the hub knows where the log stands.
     started: watch::Sender<bool>,
@@ -68,9 +92,16 @@ impl LiveHub {
     /// Starts to follow the log, from its head on, until `shutdown`, which closes every connection.
     /// Must be called within a Tokio runtime.
     #[must_use]
-    pub fn start(store: Store, kafka: Kafka, shutdown: CancellationToken) -> Self {
-        let hub = Self::at(store, shutdown, Position::START);
+    pub fn start(
+        store: Store,
+        kafka: Kafka,
+        authenticator: Authenticator,
+        limits: LiveLimits,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let hub = Self::at(store, authenticator, limits, shutdown, Position::START);
         tokio::spawn(hub.clone().follow(kafka));
+        tokio::spawn(hub.clone().watch_the_door());
         hub
     }
 
@@ -86,12 +117,30 @@ impl LiveHub {
         self.inner.connections.wait().await;
     }
 
-    fn at(store: Store, shutdown: CancellationToken, start: Position) -> Self {
-        let board = Mutex::new(Switchboard::new(BOUNDS, start));
-        let (started, connections) = (watch::Sender::new(false), TaskTracker::new());
-        let awaited_checks = AwaitedChecks::default();
-        let inner = Inner { store, board, started, awaited_checks, shutdown, connections };
-        Self { inner: Arc::new(inner) }
+    fn at(
+        store: Store,
+        authenticator: Authenticator,
+        limits: LiveLimits,
+        shutdown: CancellationToken,
+        start: Position,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                authenticator,
+                door: Arc::new(Door::new(limits.connections_per_person)),
+                lookups: Semaphore::new(LOOKUPS),
+                board: Mutex::new(Switchboard::new(BOUNDS, start)),
+                started: watch::Sender::new(false),
+                awaited_checks: AwaitedChecks::default(),
+                shutdown,
+                connections: TaskTracker::new(),
+            }),
+        }
+    }
+
+    async fn watch_the_door(self) {
+        self.inner.door.watch(&self.inner.authenticator, &self.inner.shutdown).await;
     }
 
     fn board(&self) -> MutexGuard<'_, Switchboard> {
@@ -116,6 +165,7 @@ impl LiveHub {
         };
         *self.board() = Switchboard::new(BOUNDS, start);
         self.inner.started.send_replace(true);
+        tokio::spawn(presence::share(self.clone()));
         let mut follower = Follower::new(self.inner.store.read.clone(), kafka, start);
         loop {
             let next = tokio::select! {
@@ -188,11 +238,15 @@ pub(crate) async fn connect(
         .write_buffer_size(16 << 10);
     Ok(upgrade.on_upgrade(async move |socket| {
         let shutdown = hub.inner.shutdown.clone();
+        let Some(pass) = hub.inner.door.enter(&identity) else {
+            let mut socket = socket;
+            return Farewell::TooManyConnections.say(&mut socket).await;
+        };
         tokio::select! {
             () = hub.started() => {}
             () = shutdown.cancelled() => {}
         }
-        let session = Session::new(hub, identity.organization_id);
+        let session = Session::new(hub, identity.organization_id, pass);
         connection::serve(socket, session, shutdown).await;
         drop(open);
     }))

@@ -45,7 +45,11 @@ impl Replay {
             if let Some(page) = recent {
                 return page;
             }
-            match self.read(&hub, organization_id).await {
+            // The connections to Postgres are everybody's. It is never closed.
+            let permit = hub.inner.lookups.acquire().await;
+            let read = self.read(&hub, organization_id).await;
+            drop(permit);
+            match read {
                 Ok(page) => return page,
                 Err(error) => {
                     tracing::warn!(%error, "events for a subscriber cannot be read for now");

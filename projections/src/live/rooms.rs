@@ -27,6 +27,11 @@ impl Rooms {
         self.all.is_some()
     }
 
+    /// Whether it is in a room that was named.
+    pub(super) fn has(&self, monitor: MonitorId) -> bool {
+        self.some.contains_key(&monitor)
+    }
+
     /// The rooms that were named one by one.
     pub(super) fn named(&self) -> impl Iterator<Item = MonitorId> {
         self.some.keys().copied()

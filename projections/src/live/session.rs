@@ -13,15 +13,18 @@ use pulsetrail_domain::{MonitorId, OrganizationId, Position};
 use pulsetrail_infra::metrics;
 
 use super::LiveHub;
+use super::door::Pass;
 use super::event::LiveEvent;
 use super::memory::Page;
 use super::message::{ClientMessage, Named, Refusal, Selected, ServerMessage};
+use super::queue::{Item, Queue};
 use super::replay::Replay;
 use super::rooms::{MAX_ROOMS, Rooms};
-use super::switchboard::{ConnectionId, Queue};
+use super::switchboard::ConnectionId;
 
 pub(super) struct Session {
     hub: LiveHub,
+    pub(super) pass: Arc<Pass>,
     organization_id: OrganizationId,
     id: ConnectionId,
     pub(super) queue: Queue,
@@ -32,13 +35,14 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(hub: LiveHub, organization_id: OrganizationId) -> Self {
+    pub(super) fn new(hub: LiveHub, organization_id: OrganizationId, pass: Pass) -> Self {
         let mut board = hub.board();
-        let (id, queue) = board.connect(organization_id);
+        let (id, queue) = board.connect(organization_id, pass.viewer);
         let sent = board.head();
         metrics::live_connections(board.connections());
         drop(board);
-        Self { hub, organization_id, id, queue, rooms: Rooms::default(), sent, replay: None }
+        let (pass, rooms) = (Arc::new(pass), Rooms::default());
+        Self { hub, pass, organization_id, id, queue, rooms, sent, replay: None }
     }
 
     /// What to answer to a message of the client.
@@ -86,6 +90,8 @@ impl Session {
             .collect::<Result<Vec<_>, _>>()?;
         ids.sort_unstable();
         ids.dedup();
+        // The connections to Postgres are everybody's. It is never closed.
+        let _permit = self.hub.inner.lookups.acquire().await;
         let found: Vec<sqlx::types::Uuid> = sqlx::query_scalar(
             "select monitor_id from monitor_view
              where organization_id = $1 and monitor_id = any($2)",
@@ -113,7 +119,7 @@ impl Session {
         let mut board = hub.board();
         let position = board.head();
         let first = self.rooms.is_empty();
-        if first || (self.replay.is_none() && self.queue.is_empty() && !self.queue.is_closed()) {
+        if first || (self.replay.is_none() && self.queue.is_empty() && !self.queue.has_ended()) {
             self.sent = position;
         }
         let sent = self.replay.as_ref().map_or(self.sent, |replay| replay.at);
@@ -183,18 +189,23 @@ impl Session {
         self.sent = through;
         self.replay = None;
         // More came meanwhile than the queue holds: it is no fault of the client, and is read on.
-        if self.queue.is_closed() {
+        if self.queue.has_ended() {
             self.start_anew();
         }
         let replayed = self.replay.is_none().then_some(ServerMessage::Replayed { through });
         (events, replayed)
     }
 
-    /// Takes an event out of the queue, and gives it back if it is wanted.
-    pub(super) fn take_event(&mut self, event: &Arc<LiveEvent>) -> Option<Arc<LiveEvent>> {
-        let wanted = self.rooms.want(event);
-        self.sent = event.position.max(self.sent);
-        wanted.then(|| Arc::clone(event))
+    /// Takes what came out of the queue, and gives it back if it is wanted.
+    pub(super) fn take(&mut self, item: Item) -> Option<Item> {
+        let wanted = match &item {
+            Item::Event(event) => {
+                self.sent = event.position.max(self.sent);
+                self.rooms.want(event)
+            }
+            Item::Watched(watched) => self.rooms.has(watched.monitor_id),
+        };
+        wanted.then_some(item)
     }
 
     /// The queue has ended, for the client was too slow.

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -17,9 +18,13 @@ use serde::Deserialize;
 use super::LiveHub;
 use super::event::LiveEvent;
 use super::message::{All, ClientMessage, Named, ServerMessage};
+use super::queue::Item;
 use super::session::Session;
 use super::tickets;
 use crate::queries::Parameters;
+
+/// When somebody with too many connections may ask for another.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// What is listened to.
 #[derive(Deserialize)]
@@ -65,21 +70,26 @@ pub(crate) async fn listen(
     hub.started().await;
     let open = hub.inner.connections.token();
     let shutdown = hub.inner.shutdown.clone();
-    let mut session = Session::new(hub, identity.organization_id);
+    let Some(pass) = hub.inner.door.enter(&identity) else {
+        return Err(Problem::too_many_requests(TRY_AGAIN_AFTER));
+    };
+    let mut session = Session::new(hub, identity.organization_id, pass);
     let answers = session.answer(subscribe).await.map_err(|refusal| match refusal.code {
         "not_found" => Problem::not_found(),
         "unavailable" => Problem::unavailable(refusal.detail),
         _ => Problem::bad_request(refusal.detail),
     })?;
     let waiting = answers.iter().map(told).collect();
+    let pass = session.pass.clone();
     let listener = (Listener { session, waiting }, open);
     let events = stream::unfold(listener, move |(mut listener, open)| {
-        let shutdown = shutdown.clone();
+        let (shutdown, pass) = (shutdown.clone(), pass.clone());
         async move {
             tokio::select! {
                 event = listener.next() => Some((Ok(event), (listener, open))),
                 // The client asks again, by itself, and finds another server.
                 () = shutdown.cancelled() => None,
+                () = pass.ended() => None,
             }
         }
     });
@@ -119,10 +129,15 @@ impl Listener {
                 self.waiting.extend(replayed.iter().map(told));
                 continue;
             }
-            match self.session.queue.recv().await {
-                Some(event) => {
-                    let wanted = self.session.take_event(&event);
-                    self.waiting.extend(wanted.iter().map(|event| happened(event)));
+            match self.session.queue.next().await {
+                Some(item) => {
+                    let wanted = self.session.take(item);
+                    self.waiting.extend(wanted.map(|item| match item {
+                        Item::Event(event) => happened(&event),
+                        Item::Watched(watched) => {
+                            Event::default().event("presence").data(watched.message.as_str())
+                        }
+                    }));
                 }
                 None => {
                     let lagged = self.session.take_end_of_queue();
@@ -142,6 +157,7 @@ fn told(message: &ServerMessage) -> Event {
         ServerMessage::Subscribed { .. } => "subscribed",
         ServerMessage::Replayed { .. } => "replayed",
         ServerMessage::Lagged { .. } => "lagged",
+        ServerMessage::Presence { .. } => "presence",
         ServerMessage::Pong => "pong",
         ServerMessage::Error { .. } => "error",
     };

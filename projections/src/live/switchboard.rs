@@ -5,33 +5,32 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use pulsetrail_domain::{MonitorId, OrganizationId, Position};
-use tokio::sync::mpsc;
 
 use super::event::LiveEvent;
 use super::memory::{Bounds, Memory};
 use super::message::Selected;
-
-/// Events that wait for one connection at most.
-pub(super) const QUEUE: usize = 1_024;
+use super::presence::{COUNTED_ROOMS, Presence, Viewer, Watched};
+use super::queue::{Feeder, Item, Queue, queue};
 
 /// One connection of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ConnectionId(u64);
-
-/// A connection's queue. It ends when the connection was too slow to empty it.
-pub(super) type Queue = mpsc::Receiver<Arc<LiveEvent>>;
+pub(super) struct ConnectionId(pub(super) u64);
 
 #[derive(Debug)]
 struct Subscriber {
     organization_id: OrganizationId,
+    viewer: Viewer,
     /// None of one that was too slow: it gets nothing until it asks for a new queue.
-    queue: Option<mpsc::Sender<Arc<LiveEvent>>>,
+    feeder: Option<Feeder>,
+    /// The rooms that it counts in.
+    counted: HashSet<MonitorId>,
 }
 
 #[derive(Debug)]
 pub(super) struct Switchboard {
     head: Position,
     pub(super) memory: Memory,
+    pub(super) presence: Presence,
     connections: HashMap<ConnectionId, Subscriber>,
     rooms: HashMap<MonitorId, HashSet<ConnectionId>>,
     /// Who is subscribed to all of an organization's monitors.
@@ -45,6 +44,7 @@ impl Switchboard {
         Self {
             head: start,
             memory: Memory::new(bounds, start),
+            presence: Presence::default(),
             connections: HashMap::new(),
             rooms: HashMap::new(),
             everywhere: HashMap::new(),
@@ -63,26 +63,34 @@ impl Switchboard {
     }
 
     /// A new connection, without rooms.
-    pub(super) fn connect(&mut self, organization_id: OrganizationId) -> (ConnectionId, Queue) {
+    pub(super) fn connect(
+        &mut self,
+        organization_id: OrganizationId,
+        viewer: Viewer,
+    ) -> (ConnectionId, Queue) {
         let id = ConnectionId(self.next_id);
         self.next_id += 1;
-        let (queue, receiver) = mpsc::channel(QUEUE);
-        self.connections.insert(id, Subscriber { organization_id, queue: Some(queue) });
-        (id, receiver)
+        let (feeder, queue) = queue();
+        let (feeder, counted) = (Some(feeder), HashSet::new());
+        self.connections.insert(id, Subscriber { organization_id, viewer, feeder, counted });
+        (id, queue)
     }
 
     /// An empty queue in place of the old one, for the events after the head, which is returned.
     pub(super) fn renew(&mut self, id: ConnectionId) -> (Queue, Position) {
-        let (queue, receiver) = mpsc::channel(QUEUE);
+        let (feeder, queue) = queue();
         if let Some(subscriber) = self.connections.get_mut(&id) {
-            subscriber.queue = Some(queue);
+            subscriber.feeder = Some(feeder);
+            for monitor in &subscriber.counted {
+                self.presence.greet(*monitor, id);
+            }
         }
-        (receiver, self.head)
+        (queue, self.head)
     }
 
     /// Puts a connection into rooms.
     pub(super) fn enter(&mut self, id: ConnectionId, selected: &Selected) {
-        let Some(subscriber) = self.connections.get(&id) else { return };
+        let Some(subscriber) = self.connections.get_mut(&id) else { return };
         match selected {
             Selected::All(_) => {
                 self.everywhere.entry(subscriber.organization_id).or_default().insert(id);
@@ -90,6 +98,12 @@ impl Switchboard {
             Selected::Some(monitors) => {
                 for monitor in monitors {
                     self.rooms.entry(*monitor).or_default().insert(id);
+                    if subscriber.counted.len() < COUNTED_ROOMS
+                        || subscriber.counted.contains(monitor)
+                    {
+                        subscriber.counted.insert(*monitor);
+                        self.presence.enter(*monitor, id, subscriber.viewer);
+                    }
                 }
             }
         }
@@ -97,12 +111,15 @@ impl Switchboard {
 
     /// Takes a connection out of rooms.
     pub(super) fn leave(&mut self, id: ConnectionId, selected: &Selected) {
-        let Some(subscriber) = self.connections.get(&id) else { return };
+        let Some(subscriber) = self.connections.get_mut(&id) else { return };
         match selected {
             Selected::All(_) => leave(&mut self.everywhere, subscriber.organization_id, id),
             Selected::Some(monitors) => {
                 for monitor in monitors {
                     leave(&mut self.rooms, *monitor, id);
+                    if subscriber.counted.remove(monitor) {
+                        self.presence.leave(*monitor, id, subscriber.viewer);
+                    }
                 }
             }
         }
@@ -124,15 +141,31 @@ impl Switchboard {
             .filter(|id| everywhere.is_none_or(|everywhere| !everywhere.contains(id)));
         for id in everywhere.into_iter().flatten().chain(once) {
             let Some(subscriber) = self.connections.get_mut(id) else { continue };
-            let Some(queue) = &subscriber.queue else { continue };
+            let Some(feeder) = &subscriber.feeder else { continue };
             if subscriber.organization_id != event.organization_id {
                 continue;
             }
-            if queue.try_send(Arc::clone(&event)).is_err() {
-                subscriber.queue = None;
+            if feeder.put(Item::Event(Arc::clone(&event))).is_err() {
+                subscriber.feeder = None;
             }
         }
         self.memory.push(event);
+    }
+
+    /// A room's viewers were counted: tells those in it who do not know.
+    pub(super) fn tell_viewers(&mut self, monitor: MonitorId, viewers: u64) {
+        let to_tell = self.presence.counted(monitor, viewers);
+        if to_tell.is_empty() {
+            return;
+        }
+        let watched = Arc::new(Watched::new(monitor, viewers));
+        for id in to_tell {
+            let feeder = self.connections.get(&id).and_then(|one| one.feeder.as_ref());
+            let told = feeder.map(|feeder| feeder.put(Item::Watched(Arc::clone(&watched))));
+            if let Some(Err(_full)) = told {
+                self.presence.greet(monitor, id);
+            }
+        }
     }
 
     /// Everything up to `position` was handed out.
@@ -160,6 +193,7 @@ mod tests {
 
     use super::super::event::tests::live;
     use super::super::message::All;
+    use super::super::queue::QUEUE;
     use super::*;
 
     const ALL: Selected = Selected::All(All::All);
@@ -177,15 +211,27 @@ mod tests {
     }
 
     fn positions(queue: &mut Queue) -> Vec<i64> {
-        std::iter::from_fn(|| queue.try_recv().ok()).map(|event| event.position.0).collect()
+        let items = std::iter::from_fn(|| queue.next_now());
+        items.filter_map(|item| position_of(&item)).collect()
     }
 
-    #[test]
-    fn an_event_goes_once_to_everyone_in_its_room_and_to_nobody_else() {
+    fn position_of(item: &Item) -> Option<i64> {
+        match item {
+            Item::Event(event) => Some(event.position.0),
+            Item::Watched(_) => None,
+        }
+    }
+
+    fn connect(board: &mut Switchboard, seed: u128) -> (ConnectionId, Queue) {
+        board.connect(organization(seed), Viewer(Uuid::from_u128(seed)))
+    }
+
+    #[tokio::test]
+    async fn an_event_goes_once_to_everyone_in_its_room_and_to_nobody_else() {
         let mut board = switchboard();
-        let (one, mut in_room) = board.connect(organization(1));
-        let (both, mut everywhere) = board.connect(organization(1));
-        let (foreign, mut other_tenant) = board.connect(organization(2));
+        let (one, mut in_room) = connect(&mut board, 1);
+        let (both, mut everywhere) = connect(&mut board, 1);
+        let (foreign, mut other_tenant) = connect(&mut board, 2);
         board.enter(one, &room(7));
         board.enter(both, &ALL);
         board.enter(both, &room(7));
@@ -202,11 +248,11 @@ mod tests {
         assert!(positions(&mut in_room).is_empty());
     }
 
-    #[test]
-    fn a_full_queue_ends_and_holds_up_nobody() {
+    #[tokio::test]
+    async fn a_full_queue_ends_and_holds_up_nobody() {
         let mut board = switchboard();
-        let (slow, mut full) = board.connect(organization(1));
-        let (quick, mut emptied) = board.connect(organization(1));
+        let (slow, mut full) = connect(&mut board, 1);
+        let (quick, mut emptied) = connect(&mut board, 1);
         board.enter(slow, &ALL);
         board.enter(quick, &ALL);
         let count = QUEUE as i64 + 10;
@@ -217,10 +263,28 @@ mod tests {
         }
         assert_eq!(received, (1..=count).collect::<Vec<_>>());
         assert_eq!(positions(&mut full), (1..=QUEUE as i64).collect::<Vec<_>>());
-        assert!(full.is_closed());
+        assert!(full.has_ended());
         let (mut renewed, head) = board.renew(slow);
         assert_eq!(head, Position(count));
         board.publish(Arc::new(live(count + 1, 1, 7)));
         assert_eq!(positions(&mut renewed), [count + 1]);
+    }
+
+    #[tokio::test]
+    async fn a_connection_counts_in_a_hundred_rooms_and_no_more() {
+        let mut board = switchboard();
+        let (id, mut queue) = connect(&mut board, 1);
+        let many = (0..=COUNTED_ROOMS as u128).map(|seed| MonitorId(Uuid::from_u128(seed)));
+        board.enter(id, &Selected::Some(many.collect()));
+        let told = |board: &mut Switchboard, queue: &mut Queue, seed: u128| {
+            board.tell_viewers(MonitorId(Uuid::from_u128(seed)), 3);
+            queue.next_now().is_some()
+        };
+        assert!(told(&mut board, &mut queue, 0) && told(&mut board, &mut queue, 99));
+        assert!(!told(&mut board, &mut queue, 100));
+        board.leave(id, &room(0));
+        assert!(!told(&mut board, &mut queue, 0));
+        board.enter(id, &room(100));
+        assert!(told(&mut board, &mut queue, 100));
     }
 }

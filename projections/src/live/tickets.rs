@@ -2,6 +2,8 @@
 //! or an event source.
 
 use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRef, FromRequestParts, Query, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -20,6 +22,11 @@ pub(crate) struct TicketBody {
     expires_in: i32,
 }
 
+/// Any field is refused: it would change nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
 /// Gives a one-time ticket to the live feed.
 ///
 /// It stands for the credential that asks for it, in the same organization and role, and is good once,
@@ -36,7 +43,13 @@ pub(crate) async fn issue(
     identity: Identity,
     State(authenticator): State<Authenticator>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<TicketBody>), Problem> {
+    let body = body.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    if !body.is_empty() && serde_json::from_slice::<Nothing>(&body).is_err() {
+        let detail = "The body is empty, or an object without fields.";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed", detail));
+    }
     let ticket = authenticator.issue_ticket(&identity).await?;
     let body = TicketBody { ticket: ticket.secret, expires_in: ticket.expires_in };
     Ok((StatusCode::CREATED, Json(body)))

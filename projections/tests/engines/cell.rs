@@ -1,5 +1,6 @@
 //! One cell with the read side running: relay, projector, views, and the HTTP interface.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use pulsetrail_domain::{OrganizationId, SessionId, Timestamp, UserId, timestamp_from_millis};
@@ -8,8 +9,8 @@ use pulsetrail_infra::clickhouse::client;
 use pulsetrail_infra::http::{AccessTokens, Authenticator, TokenClaims};
 use pulsetrail_infra::relay;
 use pulsetrail_infra::store::Store;
-use pulsetrail_projections::{LiveHub, QueryState, projector, router, views};
-use serde_json::{Value, json};
+use pulsetrail_projections::{LiveHub, LiveLimits, QueryState, projector, router, views};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -18,6 +19,11 @@ use uuid::Uuid;
 pub(crate) fn at(seconds: i64) -> Timestamp {
     timestamp_from_millis(1_767_225_600_000 + seconds * 1_000)
 }
+
+/// What access tokens are signed with.
+pub(crate) const SECRET: &[u8] = &[7; 32];
+/// Connections to the live feed that a person may have to one server.
+pub(crate) const CONNECTIONS: u32 = 8;
 
 /// A running cell. Dropped, its roles are told to stop.
 pub(crate) struct Cell {
@@ -55,7 +61,7 @@ impl Cell {
         let (stop, views_store, views_kafka) = (shutdown.clone(), store.clone(), kafka.clone());
         tokio::spawn(async move { views::run(&views_store, &views_kafka, stop, || ()).await });
 
-        let tokens = AccessTokens::new(&[7; 32], 3_600);
+        let tokens = AccessTokens::new(SECRET, 3_600);
         let (url, projector) = (String::new(), None);
         let mut cell = Self { corner, store, clickhouse, url, tokens, shutdown, projector };
         cell.url = cell.another_server().await;
@@ -65,13 +71,26 @@ impl Cell {
 
     /// Starts a server, which remembers nothing of what was before, and returns its address.
     pub(crate) async fn another_server(&self) -> String {
-        let (store, shutdown) = (self.store.clone(), self.shutdown.clone());
-        let hub = LiveHub::start(store.clone(), self.corner.kafka(), shutdown);
+        self.server_until(self.shutdown.clone()).await
+    }
+
+    /// The same, which goes away with `shutdown`.
+    pub(crate) async fn server_until(&self, shutdown: CancellationToken) -> String {
+        let store = self.store.clone();
         let authenticator = Authenticator::new(self.tokens.clone(), store.read.clone());
+        let limits = LiveLimits { connections_per_person: NonZeroU32::new(CONNECTIONS).unwrap() };
+        let kafka = self.corner.kafka();
+        let hub =
+            LiveHub::start(store.clone(), kafka, authenticator.clone(), limits, shutdown.clone());
         let state = QueryState::new(store, self.clickhouse.clone(), authenticator, hub);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router(state)).await });
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = axum::serve(listener, router(state)).into_future() => {}
+                () = shutdown.cancelled() => {}
+            }
+        });
         url
     }
 
@@ -129,7 +148,9 @@ impl Cell {
 
 /// Somebody who reads.
 pub(crate) struct Reader<'a> {
-    cell: &'a Cell,
+    pub(crate) cell: &'a Cell,
+    pub(crate) user_id: Uuid,
+    pub(crate) session_id: Uuid,
     pub(crate) organization_id: Uuid,
     pub(crate) token: String,
 }
@@ -159,7 +180,7 @@ impl Cell {
             session_id: SessionId(session),
         };
         let (token, _) = self.tokens.issue(&claims).unwrap();
-        Reader { cell: self, organization_id, token }
+        Reader { cell: self, user_id: user, session_id: session, organization_id, token }
     }
 }
 
@@ -199,89 +220,6 @@ impl Reader<'_> {
 
     pub(crate) async fn live(&self) -> Feed {
         Feed::open(&self.cell.url, &self.token).await
-    }
-
-    /// A monitor that was registered at a moment.
-    pub(crate) async fn monitor(&self, seconds: i64, name: &str, tags: Value) -> Monitor<'_> {
-        let monitor = Monitor { reader: self, id: Uuid::new_v4() };
-        let config = json!({
-            "name": name, "target": {"type": "http", "url": format!("https://{name}.example/")},
-            "interval_seconds": 60, "timeout_ms": 10_000, "retries": {}, "confirmations": 1,
-            "regions": ["default"], "tags": tags,
-        });
-        let payload = json!({"monitor_id": monitor.id, "organization_id": self.organization_id,
-                             "config": config});
-        monitor.append(seconds, "monitor", "MonitorRegistered", payload).await;
-        monitor
-    }
-}
-
-/// A monitor whose history is written by hand.
-pub(crate) struct Monitor<'a> {
-    reader: &'a Reader<'a>,
-    pub(crate) id: Uuid,
-}
-
-impl Monitor<'_> {
-    /// Appends an event that was recorded at a moment, and returns its position.
-    pub(crate) async fn append(
-        &self,
-        seconds: i64,
-        aggregate: &str,
-        name: &str,
-        payload: Value,
-    ) -> i64 {
-        sqlx::query_scalar(
-            "insert into events (aggregate_type, aggregate_id, sequence, organization_id,
-                                 event_type, event_version, payload, metadata, recorded_at)
-             select $1, $2, 1 + coalesce(max(sequence), 0), $3, $4, '1.0', $5, '{}', $6
-             from events where aggregate_type = $1 and aggregate_id = $2
-             returning position",
-        )
-        .bind(aggregate)
-        .bind(self.id.to_string())
-        .bind(self.reader.organization_id)
-        .bind(name)
-        .bind(payload)
-        .bind(at(seconds))
-        .fetch_one(&self.reader.cell.store.write)
-        .await
-        .unwrap()
-    }
-
-    /// A check of a slot, recorded a second after it.
-    pub(crate) async fn check(&self, slot: i64, outcome: &str) -> i64 {
-        let mut payload = json!({
-            "check_id": Uuid::new_v4(), "region": "default", "scheduled_at": at(slot),
-            "started_at": at(slot), "outcome": outcome, "attempts": 1, "config_version": 1,
-            "timings_us": {"dns": 1, "connect": 2, "tls": 3, "first_byte": 4, "total": 10},
-            "valid_for_ms": 130_000,
-        });
-        if outcome == "down" {
-            payload["failure"] = json!({"cause": "connect_refused", "detail": "refused"});
-        }
-        self.append(slot + 1, "health", "CheckCompleted", payload).await
-    }
-
-    pub(crate) async fn went_down(&self, since: i64) -> i64 {
-        let cause = json!({"cause": "connect_refused", "detail": "refused"});
-        let payload = json!({"since": at(since), "cause": cause, "check_id": Uuid::new_v4()});
-        self.append(since + 1, "health", "WentDown", payload).await
-    }
-
-    pub(crate) async fn recovered(&self, since: i64, until: i64) -> i64 {
-        let payload = json!({"since": at(since), "down_for_ms": (until - since) * 1_000,
-                             "check_id": Uuid::new_v4()});
-        self.append(until + 1, "health", "Recovered", payload).await
-    }
-
-    pub(crate) async fn command(&self, seconds: i64, name: &str) -> i64 {
-        self.append(seconds, "monitor", name, json!({})).await
-    }
-
-    /// A path below the monitor.
-    pub(crate) fn path(&self, rest: &str) -> String {
-        format!("/api/v1/monitors/{}{rest}", self.id)
     }
 }
 

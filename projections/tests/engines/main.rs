@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it cannot go on")]
 
 mod cell;
+mod history;
 mod live;
+mod live_limits;
 mod projection;
 mod queries;

@@ -1,5 +1,6 @@
 //! A subscriber of the live feed.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -12,9 +13,11 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 /// How long a message is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A WebSocket connection to the feed.
+/// A WebSocket connection to the feed. How many watch a monitor comes at any time, and so is kept apart
+/// from the other messages.
 pub struct Feed {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    viewers: HashMap<String, u64>,
 }
 
 impl Feed {
@@ -49,7 +52,7 @@ impl Feed {
         if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
             stream.set_nodelay(true).expect("an option of every socket");
         }
-        Ok(Self { socket })
+        Ok(Self { socket, viewers: HashMap::new() })
     }
 
     /// Subscribes to `monitors` (a list, or "all"), after a position or from now on, and returns the
@@ -91,13 +94,68 @@ impl Feed {
     pub async fn next_within(&mut self, patience: Duration) -> Option<Value> {
         let next = async {
             loop {
-                let message = self.socket.next().await.expect("it is open").expect("a message");
-                if let Message::Text(text) = message {
-                    return serde_json::from_str(&text).expect("JSON");
+                let message = self.hear().await.expect("it is open");
+                if message["type"] != "presence" {
+                    return message;
                 }
             }
         };
         tokio::time::timeout(patience, next).await.ok()
+    }
+
+    /// The next event; every other message is passed over.
+    ///
+    /// # Panics
+    /// When none comes in time.
+    pub async fn next_event(&mut self) -> Value {
+        loop {
+            let message = self.next().await;
+            if message["type"] == "event" {
+                return message;
+            }
+        }
+    }
+
+    /// The next message of any kind; an error where the connection has ended, with the code of the close
+    /// where there is one.
+    ///
+    /// # Errors
+    /// The code.
+    ///
+    /// # Panics
+    /// When it is no JSON.
+    pub async fn hear(&mut self) -> Result<Value, Option<u16>> {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    let message: Value = serde_json::from_str(&text).expect("JSON");
+                    if let (Some(monitor), Some(viewers)) =
+                        (message["monitor_id"].as_str(), message["viewers"].as_u64())
+                    {
+                        self.viewers.insert(monitor.to_owned(), viewers);
+                    }
+                    return Ok(message);
+                }
+                Some(Ok(Message::Close(close))) => {
+                    return Err(close.map(|close| close.code.into()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(None),
+            }
+        }
+    }
+
+    /// Waits until so many watch a monitor. False where that is not said in time.
+    ///
+    /// # Panics
+    /// When the connection ends.
+    pub async fn until_viewers(&mut self, monitor: &str, count: u64, patience: Duration) -> bool {
+        let right = async {
+            while self.viewers.get(monitor) != Some(&count) {
+                self.hear().await.expect("it is open");
+            }
+        };
+        tokio::time::timeout(patience, right).await.is_ok()
     }
 
     /// Sends a frame as it is. What the server thinks of it is to be read, also where it would not take
@@ -115,17 +173,45 @@ impl Feed {
         let mut heard = Vec::new();
         let closed = async {
             loop {
-                match self.socket.next().await {
-                    Some(Ok(Message::Text(text))) => {
-                        heard.push(serde_json::from_str(&text).expect("JSON"));
-                    }
-                    Some(Ok(Message::Close(close))) => return close.map(|close| close.code.into()),
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return None,
+                match self.hear().await {
+                    Ok(message) => heard.push(message),
+                    Err(code) => return code,
                 }
             }
         };
         let code = tokio::time::timeout(PATIENCE, closed).await.expect("it is closed in time");
+        (heard, code)
+    }
+
+    /// Sends frames, and hears meanwhile what comes until the server closes the connection.
+    ///
+    /// # Panics
+    /// When it stays open.
+    pub async fn send_and_hear(
+        self,
+        messages: impl IntoIterator<Item = Message>,
+    ) -> (Vec<Value>, Option<u16>) {
+        let (mut sink, mut stream) = self.socket.split();
+        let (mut heard, mut code) = (Vec::new(), None);
+        let hearing = async {
+            while let Some(Ok(message)) = stream.next().await {
+                match message {
+                    Message::Text(text) => heard.push(serde_json::from_str(&text).expect("JSON")),
+                    Message::Close(close) => code = close.map(|close| close.code.into()),
+                    _ => {}
+                }
+            }
+        };
+        let sending = async {
+            for message in messages {
+                // The server need not take it all.
+                if sink.send(message).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let both = async { tokio::join!(hearing, sending) };
+        tokio::time::timeout(PATIENCE, both).await.expect("it is closed in time");
         (heard, code)
     }
 

@@ -8,6 +8,7 @@ mod engines;
 mod eventually;
 mod feed;
 mod role;
+mod server;
 mod target;
 mod user;
 
@@ -17,5 +18,6 @@ pub use engines::{TestEngines, engines, engines_with};
 pub use eventually::{PATIENCE, eventually, within};
 pub use feed::Feed;
 pub use role::{RoleProcess, metric};
+pub use server::Server;
 pub use target::Target;
 pub use user::{Answer, User, http_client};

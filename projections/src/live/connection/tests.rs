@@ -144,9 +144,40 @@ async fn a_client_that_is_silent_for_long_is_let_go() {
     let (hub, shutdown) = (hub(), CancellationToken::new());
     let mut client = connection(&hub, 16, &shutdown);
     let mut pings = 0;
-    while let Some(message) = client.from_server.recv().await {
-        assert!(matches!(message, Message::Ping(_)));
-        pings += 1;
+    loop {
+        match client.from_server.recv().await.unwrap() {
+            Message::Ping(_) => pings += 1,
+            Message::Close(Some(close)) => break assert_eq!(close.code, 4408),
+            other => panic!("{other:?} was not expected"),
+        }
     }
     assert_eq!(pings, 4);
+}
+
+#[tokio::test]
+async fn a_flood_of_messages_ends_the_connection() {
+    let (hub, shutdown) = (hub(), CancellationToken::new());
+    let mut client = connection(&hub, 16, &shutdown);
+    let flood = client.to_server.clone();
+    tokio::spawn(async move {
+        let text = Utf8Bytes::from(json!({"type": "ping"}).to_string());
+        while flood.send(Message::Text(text.clone())).await.is_ok() {}
+    });
+    let mut pongs = 0;
+    let refusal = loop {
+        let message = client.hear().await;
+        if message["type"] != "pong" {
+            break message;
+        }
+        pongs += 1;
+    };
+    assert!(pongs >= MESSAGES.get(), "{pongs}");
+    assert_eq!(
+        (&refusal["type"], &refusal["code"]),
+        (&json!("error"), &json!("too_many_requests"))
+    );
+    match client.from_server.recv().await {
+        Some(Message::Close(Some(close))) => assert_eq!(close.code, 4429),
+        other => panic!("{other:?} is no goodbye"),
+    }
 }

@@ -1,13 +1,16 @@
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use pulsetrail_infra::http::{AccessTokens, Authenticator};
 use pulsetrail_infra::store::Store;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
+use super::super::LiveLimits;
+use super::super::door::tests::somebody;
 use super::super::event::tests::live;
-use super::super::switchboard::QUEUE;
+use super::super::queue::QUEUE;
 use super::*;
 
 const ORGANIZATION: u128 = 1;
@@ -16,7 +19,10 @@ const ORGANIZATION: u128 = 1;
 pub(in crate::live) fn hub() -> LiveHub {
     let nowhere = PgPool::connect_lazy("postgres://127.0.0.1:1/none").unwrap();
     let store = Store { read: nowhere.clone(), write: nowhere };
-    let hub = LiveHub::at(store, CancellationToken::new(), Position(10));
+    let tokens = AccessTokens::new(&[7; 32], 60);
+    let authenticator = Authenticator::new(tokens, store.read.clone());
+    let limits = LiveLimits { connections_per_person: NonZeroU32::MAX };
+    let hub = LiveHub::at(store, authenticator, limits, CancellationToken::new(), Position(10));
     hub.inner.started.send_replace(true);
     hub
 }
@@ -29,7 +35,9 @@ pub(in crate::live) fn publish(hub: &LiveHub, positions: impl IntoIterator<Item 
 }
 
 pub(in crate::live) fn session(hub: &LiveHub) -> Session {
-    Session::new(hub.clone(), OrganizationId(Uuid::from_u128(ORGANIZATION)))
+    let identity = somebody(1, 1, ORGANIZATION);
+    let pass = hub.inner.door.enter(&identity).unwrap();
+    Session::new(hub.clone(), identity.organization_id, pass)
 }
 
 /// The answers to a message, as JSON.
@@ -51,9 +59,12 @@ async fn sent(session: &mut Session) -> Vec<Value> {
             let (events, replayed) = session.take_page(&page.await);
             all.extend(events.iter().map(|event| json!(position(event))));
             all.extend(replayed.map(|message| serde_json::to_value(message).unwrap()));
-        } else if let Ok(event) = session.queue.try_recv() {
-            all.extend(session.take_event(&event).iter().map(|event| json!(position(event))));
-        } else if session.queue.is_closed() {
+        } else if let Some(item) = session.queue.next_now() {
+            all.extend(session.take(item).map(|item| match item {
+                Item::Event(event) => json!(position(&event)),
+                Item::Watched(watched) => serde_json::from_str(watched.message.as_str()).unwrap(),
+            }));
+        } else if session.queue.has_ended() {
             all.push(serde_json::to_value(session.take_end_of_queue()).unwrap());
         } else {
             return all;
