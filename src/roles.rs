@@ -156,7 +156,8 @@ pub(crate) async fn serve(
     let limits = LiveLimits { connections_per_person: settings.live_connections_per_person };
     let hub = LiveHub::start(store.clone(), kafka, authenticator.clone(), limits, shutdown.clone());
     let commands = commands.told_by(hub.awaited_checks());
-    let queries = QueryState::new(store, clickhouse, authenticator, hub.clone());
+    let queries = QueryState::new(store, clickhouse, authenticator, hub.clone())
+        .with_egress_allow(&settings.egress_allow);
     let routes = Router::new()
         .merge(pulsetrail_commands::router(commands))
         .merge(pulsetrail_projections::router(queries))

@@ -4,6 +4,7 @@
 pub mod awaited;
 pub mod clickhouse;
 pub mod dead_letters;
+pub mod egress;
 pub mod engines;
 pub mod follower;
 pub mod http;

@@ -2,6 +2,8 @@
 //! scheduler's word that results are overdue.
 
 use pulsetrail_domain::check::CheckResult;
+pub use pulsetrail_domain::egress::Refusal;
+use pulsetrail_domain::egress::{EgressEvent, EgressOrigin};
 use pulsetrail_domain::monitor::{Retries, Target};
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -48,6 +50,17 @@ pub struct ResultMessage {
     pub refusal: Option<Refusal>,
 }
 
+impl ResultMessage {
+    /// The event of the refusal that ended the check, if one did: the prober reports it, and the
+    /// recorder stores it.
+    #[must_use]
+    pub fn blocked(&self) -> Option<EgressEvent> {
+        let (monitor, check) = (Some(self.monitor_id), Some(self.result.check_id));
+        let refusal = self.refusal.clone()?;
+        Some(EgressEvent::blocked(EgressOrigin::Probe, monitor, check, refusal))
+    }
+}
+
 /// Nothing that counts at `at` was seen by then. Topic `results`, key: the monitor's id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadlineMessage {
@@ -57,17 +70,6 @@ pub struct DeadlineMessage {
     pub organization_id: OrganizationId,
     /// When the last result that was seen stopped to count, or the first was overdue.
     pub at: Timestamp,
-}
-
-/// What the shield refused, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// The URL that was to be dialled.
-    pub url: String,
-    /// The address it led to.
-    pub address: String,
-    /// The refused range that the address lies in, such as `10.0.0.0/8`.
-    pub range: String,
 }
 
 /// The `ce_type` of a [`Job`].

@@ -45,7 +45,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!(CHECKS, Unit::Count, "Checks made, by outcome");
     describe_histogram!(CHECK_SECONDS, Unit::Seconds, "How long a check took in all");
     describe_gauge!(CHECKS_IN_FLIGHT, Unit::Count, "Checks under way");
-    describe_counter!(EGRESS_BLOCKED, Unit::Count, "Addresses that the shield refused, by range");
+    describe_counter!(EGRESS_BLOCKED, Unit::Count, "Refusals of the shield, by origin and range");
     describe_gauge!(PROJECTED, Unit::Count, "The last position that a projection applied");
     describe_gauge!(SUBSCRIBERS, Unit::Count, "Open connections to the live feed");
     describe_counter!(LIVE_SENT, Unit::Count, "Messages sent to subscribers");
@@ -112,9 +112,9 @@ pub fn checks_in_flight(checks: usize) {
     metrics::gauge!(CHECKS_IN_FLIGHT).set(checks as f64);
 }
 
-/// The shield refused an address of `range`, which is a row of its table.
-pub fn egress_blocked(range: String) {
-    metrics::counter!(EGRESS_BLOCKED, "range" => range).increment(1);
+/// The shield refused an address of `range`, which is a row of its table; `origin` is where it was met.
+pub fn egress_blocked(origin: &'static str, range: &str) {
+    metrics::counter!(EGRESS_BLOCKED, "origin" => origin, "range" => range.to_owned()).increment(1);
 }
 
 /// A projection applied everything up to `position`.

@@ -69,6 +69,7 @@ pub(crate) fn document() -> Value {
             {"name": "monitors", "description": "What is checked, and how."},
             {"name": "history", "description": "What was found out, and when it was known."},
             {"name": "live", "description": "What happens, as it happens."},
+            {"name": "egress", "description": "Which addresses are dialled, and which were refused."},
             {"name": "operations", "description": "What went wrong inside."},
         ],
         "paths": paths,

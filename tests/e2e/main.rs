@@ -9,6 +9,7 @@
 
 mod commands;
 mod dead_letters;
+mod egress;
 mod faults;
 mod layout;
 mod live;

@@ -63,6 +63,8 @@ const TABLE: &[Row] = &[
     ("get", "/api/v1/monitors/{id}/events", Monitor, [401, 404, 200, 200, 200, 404]),
     ("get", "/api/v1/monitors/{id}/uptime", Monitor, [401, 404, 200, 200, 200, 404]),
     ("get", "/api/v1/uptime", Nothing, [401, 200, 200, 200, 200, 200]),
+    ("get", "/api/v1/egress/policy", Nothing, [401, 200, 200, 200, 200, 200]),
+    ("get", "/api/v1/egress/blocks", Nothing, [401, 200, 200, 200, 200, 200]),
     // No WebSocket is asked for.
     ("get", "/api/v1/live", Nothing, [401, 400, 400, 400, 400, 400]),
     ("get", "/api/v1/live/sse", Nothing, [401, 200, 200, 200, 200, 200]),

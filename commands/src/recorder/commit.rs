@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::Utc;
 use pulsetrail_domain::check::CheckResult;
-use pulsetrail_domain::egress::{EgressEvent, EgressOrigin};
 use pulsetrail_domain::health::Health;
-use pulsetrail_domain::{CheckId, MonitorId, OrganizationId};
+use pulsetrail_domain::{CheckId, MonitorId};
 use pulsetrail_infra::dead_letters::{resolve, retried_letter};
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::store::{
-    Append, NewEvent, Snapshot, Store, StoreError, append_batch, note_irregular_checks,
+    Append, Snapshot, Store, StoreError, append_batch, append_refusals, note_irregular_checks,
     recorded_before, save_snapshots,
 };
 use sqlx::PgConnection;
@@ -153,32 +152,20 @@ async fn save_refusals(
     pending: &ByMonitor,
     stored: &[(MonitorId, &Decided)],
 ) -> Result<(), StoreError> {
-    let mut by_organization: BTreeMap<OrganizationId, Vec<NewEvent>> = BTreeMap::new();
+    let mut refusals = Vec::new();
     for (id, decided) in stored {
         let results = pending.get(id).map(Vec::as_slice).unwrap_or_default();
         let recorded = decided.recorded.iter().filter_map(|place| results.get(*place));
-        for message in recorded.filter_map(Received::result) {
-            let Some(refusal) = &message.refusal else { continue };
-            let event = EgressEvent::EgressBlocked {
-                origin: EgressOrigin::Probe,
-                monitor_id: Some(*id),
-                check_id: Some(message.result.check_id),
-                url: refusal.url.clone(),
-                address: refusal.address.clone(),
-                range: refusal.range.clone(),
-            };
-            let event = NewEvent::egress(&event)?;
-            by_organization.entry(message.organization_id).or_default().push(event);
-        }
+        refusals.extend(
+            recorded
+                .filter_map(Received::result)
+                .filter_map(|message| Some((message.organization_id, message.blocked()?))),
+        );
     }
-    let appends: Vec<Append> = by_organization
-        .into_iter()
-        .map(|(organization_id, events)| Append::egress(organization_id, events))
-        .collect();
-    if !appends.is_empty() {
-        append_batch(&mut *transaction, &appends).await?;
+    if refusals.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    append_refusals(transaction, &refusals, &HashMap::new()).await
 }
 
 /// The status half of the monitors' read model where it changed, and snapshots where they are due.

@@ -7,6 +7,7 @@ mod embedded;
 mod event;
 mod judge;
 mod ranges;
+mod refusal;
 #[cfg(test)]
 mod tests;
 
@@ -14,3 +15,4 @@ pub use embedded::{Embedding, embedded_ipv4};
 pub use event::{EgressEvent, EgressOrigin};
 pub use judge::{EgressPolicy, OWN_RANGE, Ruling, Verdict};
 pub use ranges::{RANGES, Range, most_specific};
+pub use refusal::Refusal;

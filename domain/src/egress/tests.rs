@@ -25,7 +25,7 @@ fn ends(net: IpNet) -> (IpAddr, IpAddr) {
     (net.network(), net.broadcast())
 }
 
-fn neighbour(ip: IpAddr, step: i32) -> Option<IpAddr> {
+pub(super) fn neighbour(ip: IpAddr, step: i32) -> Option<IpAddr> {
     match ip {
         IpAddr::V4(ip) => {
             ip.to_bits().checked_add_signed(step).map(|bits| Ipv4Addr::from_bits(bits).into())
@@ -196,10 +196,10 @@ fn every_embedding_is_read() {
 }
 
 /// A generator of numbers that are the same in every run (`SplitMix64`).
-struct Numbers(u64);
+pub(super) struct Numbers(pub(super) u64);
 
 impl Numbers {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,10 +1,15 @@
-//! Events of what the shield refused, on their way into the store.
+//! What the shield refused: the audit log of each organization, and its counts.
 
-use pulsetrail_domain::OrganizationId;
+use std::collections::HashMap;
+
 use pulsetrail_domain::egress::EgressEvent;
+use pulsetrail_domain::{OrganizationId, Timestamp};
 use serde_json::Value;
+use sqlx::types::Json;
+use sqlx::{PgExecutor, PgPool};
 
-use super::{Append, NewEvent};
+use super::read::{COLUMNS, event};
+use super::{EventWithMetadata, NewEvent, StoreError};
 
 impl NewEvent {
     /// An event of the shield, as it is stored: its own fields without its name.
@@ -22,17 +27,68 @@ impl NewEvent {
     }
 }
 
-impl Append {
-    /// Events of an organization's egress: a stream without invariants.
-    #[must_use]
-    pub fn egress(organization_id: OrganizationId, events: Vec<NewEvent>) -> Self {
-        Self {
-            aggregate_type: EgressEvent::AGGREGATE,
-            aggregate_id: organization_id.to_string(),
-            organization_id,
-            expected: None,
-            guard: None,
-            events,
-        }
-    }
+/// Appends refusals to the logs of their organizations and counts them. `metadata` says who asked, where
+/// somebody did. With a pool it is a transaction of its own; with a connection it is part of the
+/// caller's, which holds the lock of the log until its end.
+///
+/// # Errors
+/// [`StoreError::Database`]; then nothing is stored once the transaction is dropped.
+pub async fn append_refusals(
+    executor: impl PgExecutor<'_>,
+    refusals: &[(OrganizationId, EgressEvent)],
+    metadata: &HashMap<String, String>,
+) -> Result<(), StoreError> {
+    let events =
+        refusals.iter().map(|(_, event)| NewEvent::egress(event)).collect::<Result<Vec<_>, _>>()?;
+    sqlx::query("select egress_append($1, $2, $3, $4, $5::json)")
+        .bind(refusals.iter().map(|(organization, _)| organization.0).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.event_type).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.event_version).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| event.payload.as_str()).collect::<Vec<_>>())
+        .bind(Json(metadata))
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// At most `limit` of an organization's refusals, newest first: those before the sequence `before`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn read_refusals(
+    pool: &PgPool,
+    organization_id: OrganizationId,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<EventWithMetadata>, StoreError> {
+    let query = format!(
+        "select {COLUMNS} from events
+         where aggregate_type = $1 and aggregate_id = $2 and sequence < $3
+         order by sequence desc limit $4"
+    );
+    let rows = sqlx::query(&query)
+        .bind(EgressEvent::AGGREGATE)
+        .bind(organization_id.to_string())
+        .bind(before)
+        .bind(limit)
+        .fetch_all(pool)
+        .await?;
+    Ok(rows.iter().map(event).collect::<Result<_, _>>()?)
+}
+
+/// How often each range was refused to an organization, and when last.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn count_refusals(
+    pool: &PgPool,
+    organization_id: OrganizationId,
+) -> Result<HashMap<String, (i64, Timestamp)>, StoreError> {
+    let rows: Vec<(String, i64, Timestamp)> = sqlx::query_as(
+        "select range, blocked, last_blocked_at from egress_counts where organization_id = $1",
+    )
+    .bind(organization_id.0)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|(range, blocked, last)| (range, (blocked, last))).collect())
 }

@@ -31,6 +31,7 @@ pub use access::append_access;
 pub use append::{Append, AppendOutcome, Guard, NewEvent, append_batch};
 pub(crate) use checkpoint::{claim_checkpoint, save_claimed_checkpoint};
 pub use checkpoint::{load_checkpoint, save_checkpoint};
+pub use egress::{append_refusals, count_refusals, read_refusals};
 pub use error::StoreError;
 pub use event::{DecodeError, Event};
 pub use irregular::{note_irregular_checks, recorded_before, recorded_on_demand};

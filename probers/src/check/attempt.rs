@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use pulsetrail_domain::check::{Failure, FailureCause, Outcome, TimingsUs};
-use pulsetrail_infra::messages::Refusal;
+use pulsetrail_domain::egress::Refusal;
 use tokio::time::Instant;
+use url::Url;
 
 use crate::shield::{DialError, DialFailureReason, DnsError};
 
@@ -44,17 +45,17 @@ impl Fault {
         Self::Failed(failure(cause, detail))
     }
 
-    /// Why `url`, whose host is `host`, was not connected to.
-    pub(super) fn of_dial(reason: &DialFailureReason, url: &str, host: &str) -> Self {
+    /// Why `url` was not connected to.
+    pub(super) fn of_dial(reason: &DialFailureReason, url: &Url) -> Self {
+        let host = url.host_str().unwrap_or_default();
         match reason {
-            DialFailureReason::Refused(verdict) => Self::Refused(
-                failure(FailureCause::ShieldRefused, format!("{verdict}.")),
-                Refusal {
-                    url: url.to_owned(),
-                    address: verdict.address.ip().to_string(),
-                    range: verdict.refused_range().unwrap_or_default(),
-                },
-            ),
+            DialFailureReason::Refused(verdict) => {
+                let failure = failure(FailureCause::ShieldRefused, format!("{verdict}."));
+                match verdict.refusal(url) {
+                    Some(refusal) => Self::Refused(failure, refusal),
+                    None => Self::Failed(failure),
+                }
+            }
             DialFailureReason::Dns(error) => {
                 let cause = match error {
                     DnsError::NxDomain | DnsError::InvalidName => FailureCause::DnsNxdomain,

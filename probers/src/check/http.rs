@@ -91,7 +91,7 @@ impl Way<'_> {
             Err(failed) => {
                 self.stopwatch.dns(failed.dns);
                 self.stopwatch.connect(failed.connect);
-                return Err(Fault::of_dial(&failed.reason, step.url.as_str(), name));
+                return Err(Fault::of_dial(&failed.reason, url));
             }
         };
         let wire = if url.scheme() == "https" {

@@ -8,8 +8,8 @@ use pulsetrail_domain::monitor::Target;
 use pulsetrail_infra::dead_letters::Letter as Dead;
 use pulsetrail_infra::kafka::{is_passing, message_headers, traced};
 use pulsetrail_infra::messages::{Job, RESULT_TYPE, ResultMessage};
-use pulsetrail_infra::metrics;
 use pulsetrail_infra::trace::Traceparent;
+use pulsetrail_infra::{egress, metrics};
 use rdkafka::error::KafkaError;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -65,14 +65,8 @@ async fn make(desk: &Desk, lane: Lane, job: &Job) -> Result<ResultMessage, Dropp
     let began = Instant::now();
     let result = desk.checker.run(job).await;
     metrics::check_made(outcome_name(result.result.outcome), began.elapsed().as_secs_f64());
-    if let Some(refusal) = &result.refusal {
-        tracing::info!(
-            monitor.id = %job.monitor_id,
-            check.id = %job.check_id,
-            egress.address = refusal.address,
-            egress.range = refusal.range,
-            "a check was refused by the shield"
-        );
+    if let Some(blocked) = result.blocked() {
+        egress::report(&blocked);
     }
     Ok(result)
 }

@@ -18,7 +18,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 use pulsetrail_domain::egress::{EgressPolicy, Verdict};
 use pulsetrail_domain::monitor::TargetUrl;
-use pulsetrail_infra::metrics;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use url::Host;
@@ -166,17 +165,12 @@ impl Shield {
         }
     }
 
-    /// The addresses to dial, or the first verdict that refuses. It is counted here and logged where
-    /// it is known whose check it was.
+    /// The addresses to dial, or the first verdict that refuses. It is reported where it is known whose
+    /// check it was.
     fn judge_all(&self, addresses: &[IpAddr], port: u16) -> Result<Vec<SocketAddr>, Verdict> {
         let verdicts = addresses.iter().map(|ip| self.judge(SocketAddr::new(*ip, port)));
-        let judged = verdicts.map(|verdict| match verdict.refused_range() {
-            None => Ok(verdict.address),
-            Some(range) => {
-                metrics::egress_blocked(range);
-                Err(verdict)
-            }
-        });
-        judged.collect()
+        verdicts
+            .map(|verdict| if verdict.is_accepted() { Ok(verdict.address) } else { Err(verdict) })
+            .collect()
     }
 }

@@ -17,6 +17,23 @@ pub(super) struct CheckCursor {
     pub(super) position: i64,
 }
 
+/// Before a refusal, newest first: its sequence in the organization's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BlockCursor(pub(super) i64);
+
+impl BlockCursor {
+    pub(super) fn encode(self) -> String {
+        URL_SAFE_NO_PAD.encode(format!("blocks:{}", self.0))
+    }
+
+    /// # Errors
+    /// 400 for what this list did not give out.
+    pub(super) fn decode(text: &str) -> Result<Self, Problem> {
+        let sequence = fields(text, "blocks").and_then(|sequence| sequence.parse().ok());
+        sequence.map(Self).ok_or_else(unknown)
+    }
+}
+
 impl MonitorCursor {
     pub(super) fn encode(self) -> String {
         URL_SAFE_NO_PAD.encode(format!("monitors:{}", self.0))
@@ -71,6 +88,8 @@ mod tests {
         assert_eq!(MonitorCursor::decode(&monitor.encode()).unwrap(), monitor);
         let check = CheckCursor { scheduled_at: -1_700_000_000_000_123, position: 42 };
         assert_eq!(CheckCursor::decode(&check.encode()).unwrap(), check);
+        assert_eq!(BlockCursor::decode(&BlockCursor(9).encode()).unwrap(), BlockCursor(9));
+        assert_eq!(BlockCursor::decode(&monitor.encode()).unwrap_err().status, 400);
     }
 
     #[test]

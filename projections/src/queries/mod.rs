@@ -3,15 +3,19 @@
 
 mod checks;
 mod cursor;
+mod egress;
 mod events;
 mod extract;
 mod monitors;
 mod uptime;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::get;
 use clickhouse::Client;
+use ipnet::IpNet;
 use pulsetrail_domain::{MonitorId, OrganizationId};
 use pulsetrail_infra::http::{Authenticator, Components, MonitorBody, Page, Problem};
 use pulsetrail_infra::store::Store;
@@ -29,6 +33,7 @@ pub struct QueryState {
     clickhouse: Client,
     authenticator: Authenticator,
     live: LiveHub,
+    egress_allow: Arc<[IpNet]>,
 }
 
 impl QueryState {
@@ -43,7 +48,13 @@ impl QueryState {
         // A month of checks is a partition, and no check is in two.
         let clickhouse =
             clickhouse.with_setting("do_not_merge_across_partitions_select_final", "1");
-        Self { store, clickhouse, authenticator, live }
+        Self { store, clickhouse, authenticator, live, egress_allow: Arc::default() }
+    }
+
+    /// The same, of an installation that lets these ranges through although the table refuses them.
+    #[must_use]
+    pub fn with_egress_allow(self, allow: &[IpNet]) -> Self {
+        Self { egress_allow: allow.into(), ..self }
     }
 }
 
@@ -74,6 +85,8 @@ pub fn documented_router() -> OpenApiRouter<QueryState> {
         .routes(routes!(uptime::of_monitor))
         .routes(routes!(events::list))
         .routes(routes!(uptime::of_organization))
+        .routes(routes!(egress::policy))
+        .routes(routes!(egress::blocks))
         .routes(routes!(live::connect))
         .routes(routes!(live::sse::listen))
         .routes(routes!(live::tickets::issue))
@@ -90,6 +103,8 @@ pub fn components(components: &mut Components) {
     components.add::<uptime::OrganizationUptimeBody>();
     components.add::<Page<events::EventBody>>();
     components.add::<live::tickets::TicketBody>();
+    components.add::<egress::PolicyBody>();
+    components.add::<Page<egress::BlockBody>>();
 }
 
 /// Refuses a monitor that is not the organization's. An archived one is: its history stays.

@@ -3,16 +3,29 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use pulsetrail_domain::egress::{EgressPolicy, Verdict};
+use pulsetrail_domain::egress::{EgressEvent, EgressOrigin, EgressPolicy, Verdict};
 use pulsetrail_domain::monitor::Target;
+use pulsetrail_domain::{MonitorId, OrganizationId};
+use pulsetrail_infra::egress::report;
+use pulsetrail_infra::http::Problem;
+use pulsetrail_infra::store::append_refusals;
+use url::Url;
+
+use super::super::CommandState;
+use super::rules::Objection;
+use crate::accounts::Metadata;
 
 /// Why the target may not be dialled; none where it may, or where only DNS can tell.
-pub(super) fn refusal(policy: &EgressPolicy, target: &Target) -> Option<Verdict> {
+pub(super) fn refusal(policy: &EgressPolicy, target: &Target) -> Option<(Verdict, Url)> {
     let Target::Http(http) = target;
-    if let Some(verdict) = policy.judge_literal(&http.url) {
+    refusal_of_url(policy, http.url.url()).map(|verdict| (verdict, http.url.url().clone()))
+}
+
+/// Why nothing may be dialled that a URL's host says outright, at its port.
+fn refusal_of_url(policy: &EgressPolicy, url: &Url) -> Option<Verdict> {
+    if let Some(verdict) = policy.judge_url_literal(url) {
         return (!verdict.is_accepted()).then_some(verdict);
     }
-    let url = http.url.url();
     let port = url.port_or_known_default()?;
     if !names_this_machine(url.domain()?) {
         return None;
@@ -22,6 +35,26 @@ pub(super) fn refusal(policy: &EgressPolicy, target: &Target) -> Option<Verdict>
     let verdicts = loopback.map(|ip| policy.judge(SocketAddr::new(ip, port)));
     let [first, _] = verdicts;
     verdicts.iter().all(|verdict| !verdict.is_accepted()).then_some(first)
+}
+
+/// What to answer to an objection. A refused address is in the organization's log before anybody is told
+/// of it: 503 where the log cannot be written.
+pub(super) async fn answer(
+    state: &CommandState,
+    objection: Objection,
+    organization_id: OrganizationId,
+    monitor_id: Option<MonitorId>,
+    metadata: &Metadata,
+) -> Problem {
+    if let Some(refusal) = objection.refusal {
+        let event = EgressEvent::blocked(EgressOrigin::Registration, monitor_id, None, refusal);
+        report(&event);
+        let events = [(organization_id, event)];
+        if let Err(error) = append_refusals(&state.store.write, &events, metadata).await {
+            return error.into();
+        }
+    }
+    objection.problem
 }
 
 /// Names that lead to the loopback addresses without DNS (RFC 6761, 6.3).

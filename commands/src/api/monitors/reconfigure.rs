@@ -41,7 +41,11 @@ pub(crate) async fn reconfigure(
     for _ in 0..ATTEMPTS {
         let current = addressed.load(&state).await?.monitor;
         let asked_for = addressed.expected_version(&current)?;
-        let config = patched(&state, &current, patch.clone())?;
+        let (parsed, before) = patched(&current, patch.clone())?;
+        if let Err(objection) = rules::judge(&state.rules, &parsed, Some(before)) {
+            return Err(addressed.refuse(&state, *objection).await);
+        }
+        let config = Box::new(parsed.config);
         let request = MonitorRequest {
             // What was not in the patch comes from this version: it goes with no other.
             expected_version: Some(current.version),
@@ -59,18 +63,13 @@ fn is_outrun(problem: &Problem) -> bool {
     problem.status == StatusCode::PRECONDITION_FAILED.as_u16()
 }
 
-fn patched(
-    state: &CommandState,
-    current: &Monitor,
-    patch: Value,
-) -> Result<Box<MonitorConfig>, Problem> {
+/// What the patch makes of the monitor, and the configuration before.
+fn patched(current: &Monitor, patch: Value) -> Result<(ParsedBody, &MonitorConfig), Problem> {
     let before = current.config.as_ref().ok_or(MonitorError::NotFound)?;
     if current.archived {
         return Err(MonitorError::Archived.into());
     }
-    let parsed = merge(before, patch)?;
-    rules::judge(&state.rules, &parsed, Some(before))?;
-    Ok(Box::new(parsed.config))
+    Ok((merge(before, patch)?, before))
 }
 
 /// The configuration that a patch makes of another one. `url` is short for `target.url` here too.

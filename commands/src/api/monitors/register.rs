@@ -15,7 +15,7 @@ use super::super::CommandState;
 use super::super::json_body::JsonBody;
 use super::super::request::{RequestContext, Writer};
 use super::response::respond;
-use super::{body, rules};
+use super::{body, egress, rules};
 use crate::accounts::Metadata;
 
 /// Registration's route. Its short form is the same operation.
@@ -72,7 +72,9 @@ impl Registration {
         let Self { organization_id, with_key, mut metadata } = self;
         let hash = hex(&body_hash(&body));
         let parsed = body::read(body)?;
-        rules::judge(&state.rules, &parsed, None)?;
+        if let Err(objection) = rules::judge(&state.rules, &parsed, None) {
+            return Err(egress::answer(state, *objection, organization_id, None, &metadata).await);
+        }
         let monitor_id = with_key.unwrap_or_else(|| MonitorId(Uuid::now_v7()));
         let config = Box::new(parsed.config);
         let command = MonitorCommand::Register { monitor_id, organization_id, config };

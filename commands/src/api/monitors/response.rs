@@ -11,6 +11,8 @@ use pulsetrail_infra::store::StoredMonitor;
 use super::super::CommandState;
 use super::super::precondition::Precondition;
 use super::super::request::{MonitorPath, RequestContext, Writer};
+use super::egress;
+use super::rules::Objection;
 
 /// What every command to a monitor that exists comes with.
 #[derive(axum::extract::FromRequestParts)]
@@ -95,6 +97,13 @@ impl Addressed {
         metadata.insert("idempotency".to_owned(), mark);
         let request = MonitorRequest { expected_version, command };
         Ok(state.monitors.execute(organization_id, self.monitor_id(), request, metadata).await?)
+    }
+
+    /// Answers to a change that the installation objects to.
+    pub(super) async fn refuse(&self, state: &CommandState, objection: Objection) -> Problem {
+        let (identity, monitor_id) = (self.identity(), Some(self.monitor_id()));
+        let metadata = self.context.metadata(identity);
+        egress::answer(state, objection, identity.organization_id, monitor_id, &metadata).await
     }
 
     /// Carries a command out, at the version that it names.

@@ -3,25 +3,35 @@
 
 use axum::http::StatusCode;
 use pulsetrail_domain::Region;
+use pulsetrail_domain::egress::Refusal;
 use pulsetrail_domain::monitor::{MonitorConfig, Violation};
 use pulsetrail_infra::http::Problem;
-use pulsetrail_infra::metrics;
 
 use super::super::InstallationRules;
 use super::body::ParsedBody;
 use super::egress;
+
+/// What the installation has against a configuration.
+#[derive(Debug)]
+pub(super) struct Objection {
+    /// What the caller is told: 422 with every mistake; its code is `egress_blocked` where the target is
+    /// the only one.
+    pub(super) problem: Problem,
+    /// What the organization's log is told, where an address was refused.
+    pub(super) refusal: Option<Refusal>,
+}
 
 /// Refuses regions that the installation does not have and targets that it does not dial. What the
 /// configuration `before` says already is not judged again: a rule that has become stricter does not
 /// keep anybody from renaming a monitor.
 ///
 /// # Errors
-/// 422 with every mistake; its code is `egress_blocked` where the target is the only one.
+/// The [`Objection`].
 pub(super) fn judge(
     rules: &InstallationRules,
     parsed: &ParsedBody,
     before: Option<&MonitorConfig>,
-) -> Result<(), Problem> {
+) -> Result<(), Box<Objection>> {
     let config = &parsed.config;
     let had = |region: &Region| before.is_some_and(|before| before.regions.contains(region));
     let mut violations: Vec<Violation> = config
@@ -35,24 +45,24 @@ pub(super) fn judge(
         })
         .collect();
     let regions_are_good = violations.is_empty();
+    let mut refusal = None;
     if before.is_none_or(|before| before.target != config.target)
-        && let Some(verdict) = egress::refusal(&rules.egress, &config.target)
+        && let Some((verdict, url)) = egress::refusal(&rules.egress, &config.target)
     {
         violations.push(Violation::new(parsed.url_pointer, verdict.to_string()));
-        tracing::info!(egress.verdict = %verdict, "a monitor's target was refused");
-        if let Some(range) = verdict.refused_range() {
-            metrics::egress_blocked(range);
-        }
+        refusal = verdict.refusal(&url);
     }
-    match (regions_are_good, violations.is_empty()) {
-        (_, true) => Ok(()),
-        (false, false) => Err(Problem::invalid(violations)),
-        (true, false) => {
-            let detail = "The target's address may not be dialled.";
-            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "egress_blocked", detail);
-            Err(Problem { errors: violations, ..problem })
-        }
+    if violations.is_empty() {
+        return Ok(());
     }
+    let problem = if regions_are_good {
+        let detail = "The target's address may not be dialled.";
+        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "egress_blocked", detail);
+        Problem { errors: violations, ..problem }
+    } else {
+        Problem::invalid(violations)
+    };
+    Err(Box::new(Objection { problem, refusal }))
 }
 
 #[cfg(test)]
@@ -74,7 +84,9 @@ mod tests {
     }
 
     fn refused(rules: &InstallationRules, body: Value) -> Option<(&'static str, Vec<String>)> {
-        let problem = judge(rules, &body::read(body).unwrap(), None).err()?;
+        let Objection { problem, refusal } =
+            *judge(rules, &body::read(body).unwrap(), None).err()?;
+        assert_eq!(refusal.is_some(), problem.code == "egress_blocked");
         assert_eq!(problem.status, 422);
         let pointers = problem.errors.into_iter().map(|fault| fault.pointer).collect();
         Some((problem.code, pointers))
@@ -112,7 +124,9 @@ mod tests {
         let before = body::read(before).unwrap().config;
         let after = json!({"url": "http://10.0.0.1", "regions": ["gone", "mars"], "name": "new"});
         let after = body::read(after).unwrap();
-        let problem = judge(&rules(&[]), &after, Some(&before)).unwrap_err();
+        let Objection { problem, refusal } =
+            *judge(&rules(&[]), &after, Some(&before)).unwrap_err();
+        assert_eq!(refusal, None);
         assert_eq!(problem.errors.len(), 1);
         assert_eq!(problem.errors[0].pointer, "/regions/1");
     }
