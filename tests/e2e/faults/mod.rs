@@ -5,6 +5,7 @@ pub(crate) mod judge;
 mod load;
 mod rebalance;
 mod relay;
+mod takeover;
 mod topic;
 
 use std::time::Duration;
