@@ -41,6 +41,10 @@ impl Readiness {
 }
 
 impl RoleReady {
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
     pub(crate) fn set(&self, ready: bool) {
         self.0.store(ready, Ordering::Release);
     }

@@ -9,10 +9,13 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use pulsetrail_commands::{CommandState, recorder};
 use pulsetrail_domain::Region;
 use pulsetrail_infra::http::{AccessTokens, Authenticator};
+use pulsetrail_infra::instances::{Instance, LiveProbers, announce, announce_prober};
+use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::settings::Settings;
+use pulsetrail_infra::store::Store;
 use pulsetrail_infra::{metrics, relay};
 use pulsetrail_probers::{prober, scheduler, shield::Shield};
-use pulsetrail_projections::{LiveHub, LiveLimits, QueryState, projector, views};
+use pulsetrail_projections::{Installation, LiveHub, LiveLimits, QueryState, projector, views};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -69,7 +72,16 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
         let shield = Shield::new(settings.egress_allow.clone(), own)
             .context("names cannot be resolved on this machine")?;
         let concurrency = settings.prober_concurrency;
-        prober::run(&kafka, region, &shield, concurrency, shutdown, || ready.set(true)).await?;
+        let instance = Instance::new(role.name(), Some(region.clone()));
+        let stop = shutdown.clone();
+        let (announced, probed) =
+            tokio::join!(announce_prober(&kafka, instance, || ready.get(), &stop), async {
+                let _on_every_way_out = stop.clone().drop_guard();
+                prober::run(&kafka, region, &shield, concurrency, shutdown, || ready.set(true))
+                    .await
+            },);
+        probed?;
+        announced.context("PULSETRAIL_KAFKA_BROKERS")?;
         return http.await.context("HTTP ended")?;
     }
 
@@ -86,8 +98,27 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
     http.await.context("HTTP ended")?
 }
 
-/// Runs a role that serves no HTTP of its own, until `shutdown`.
+/// Runs a role that serves no HTTP of its own, until `shutdown`, and announces it meanwhile.
 pub(crate) async fn work(
+    role: &Role,
+    settings: &Settings,
+    connected: &Connected,
+    shutdown: &CancellationToken,
+    ready: &RoleReady,
+) -> anyhow::Result<()> {
+    let ended = shutdown.child_token();
+    let instance = Instance::new(role.name(), None);
+    let (worked, ()) = tokio::join!(
+        async {
+            let _on_every_way_out = ended.clone().drop_guard();
+            work_on(role, settings, connected, shutdown, ready).await
+        },
+        announce(&connected.store.read, instance, || ready.get(), &ended),
+    );
+    worked
+}
+
+async fn work_on(
     role: &Role,
     settings: &Settings,
     connected: &Connected,
@@ -154,10 +185,20 @@ pub(crate) async fn serve(
     )
     .context("PULSETRAIL_KAFKA_BROKERS")?;
     let limits = LiveLimits { connections_per_person: settings.live_connections_per_person };
-    let hub = LiveHub::start(store.clone(), kafka, authenticator.clone(), limits, shutdown.clone());
-    let commands = commands.told_by(hub.awaited_checks());
-    let queries = QueryState::new(store, clickhouse, authenticator, hub.clone())
-        .with_egress_allow(&settings.egress_allow);
+    let hub = LiveHub::start(
+        store.clone(),
+        kafka.clone(),
+        authenticator.clone(),
+        limits,
+        shutdown.clone(),
+    );
+    let probers = LiveProbers::default();
+    let commands = commands.told_by(hub.awaited_checks()).hearing(probers.clone());
+    let installation = Installation::new(kafka.clone(), settings.regions.clone(), probers.clone());
+    let queries =
+        QueryState::new(store.clone(), clickhouse, authenticator, hub.clone(), installation)
+            .with_egress_allow(&settings.egress_allow);
+    let announcing = tokio::spawn(announce_server(store, kafka, probers, shutdown.clone()));
     let routes = Router::new()
         .merge(pulsetrail_commands::router(commands))
         .merge(pulsetrail_projections::router(queries))
@@ -167,5 +208,19 @@ pub(crate) async fn serve(
     server::serve(listener, manners::with_manners(routes, settings), shutdown).await?;
     // The upgraded connections say goodbye by themselves; axum does not wait for them.
     let _ = tokio::time::timeout(Duration::from_secs(3), hub.drained()).await;
-    Ok(())
+    announcing.await.context("announcing ended")
+}
+
+/// Announces this server, and listens to the probers, until `shutdown`.
+async fn announce_server(
+    store: Store,
+    kafka: Kafka,
+    probers: LiveProbers,
+    shutdown: CancellationToken,
+) {
+    let instance = Instance::new("server", None);
+    tokio::join!(
+        announce(&store.read, instance, || true, &shutdown),
+        probers.listen(&kafka, &shutdown),
+    );
 }

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::instances::process_id;
+
 /// How often a holder renews.
 const RENEW_EVERY: Duration = Duration::from_millis(500);
 /// How long a lease lasts without being renewed.
@@ -41,7 +43,7 @@ pub async fn work_under_lease<E, F>(
     E: std::fmt::Display,
     F: Future<Output = Result<(), E>>,
 {
-    let holder = Uuid::new_v4();
+    let holder = process_id();
     while !shutdown.is_cancelled() {
         let asked_at = Instant::now();
         let epoch = match take(pool, name, holder).await {

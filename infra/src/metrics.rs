@@ -3,6 +3,8 @@
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::vitals::{self, Figure};
+
 const RELAY_LAG: &str = "pulsetrail_relay_lag_events";
 const RELAY_LAG_SECONDS: &str = "pulsetrail_relay_lag_seconds";
 const RELAY_PUBLISHED: &str = "pulsetrail_relay_published_events_total";
@@ -13,6 +15,7 @@ const DEADLINES: &str = "pulsetrail_scheduler_deadlines_total";
 const ROSTER: &str = "pulsetrail_scheduler_roster_monitors";
 const JOBS_DROPPED: &str = "pulsetrail_prober_jobs_dropped_total";
 const CHECKS: &str = "pulsetrail_prober_checks_total";
+const CHECKS_RETRIED: &str = "pulsetrail_prober_checks_retried_total";
 const CHECK_SECONDS: &str = "pulsetrail_prober_check_seconds";
 const CHECKS_IN_FLIGHT: &str = "pulsetrail_prober_checks_in_flight";
 const EGRESS_BLOCKED: &str = "pulsetrail_egress_blocked_total";
@@ -43,6 +46,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!(ROSTER, Unit::Count, "Monitors that are being scheduled");
     describe_counter!(JOBS_DROPPED, Unit::Count, "Jobs dropped, by reason");
     describe_counter!(CHECKS, Unit::Count, "Checks made, by outcome");
+    describe_counter!(CHECKS_RETRIED, Unit::Count, "Checks that needed more than one attempt");
     describe_histogram!(CHECK_SECONDS, Unit::Seconds, "How long a check took in all");
     describe_gauge!(CHECKS_IN_FLIGHT, Unit::Count, "Checks under way");
     describe_counter!(EGRESS_BLOCKED, Unit::Count, "Refusals of the shield, by origin and range");
@@ -67,12 +71,18 @@ pub fn relay_lag(events: i64, seconds: f64) {
 
 /// Events were published.
 pub fn relay_published(events: usize) {
+    vitals::add(Figure::EventsPublished, events);
     metrics::counter!(RELAY_PUBLISHED).increment(events as u64);
 }
 
 /// Results were taken in; `effect` is `recorded`, `duplicate`, `void` (a deadline that changed nothing)
 /// or `dead_letter`.
 pub fn results_recorded(effect: &'static str, results: usize) {
+    match effect {
+        "recorded" => vitals::add(Figure::ResultsRecorded, results),
+        "duplicate" => vitals::add(Figure::ResultsDuplicate, results),
+        _ => {}
+    }
     metrics::counter!(RECORDED, "effect" => effect).increment(results as u64);
 }
 
@@ -83,6 +93,7 @@ pub fn dead_letter(consumer: &str) {
 
 /// A job was emitted.
 pub fn job_emitted(region: &str) {
+    vitals::add(Figure::JobsEmitted, 1);
     metrics::counter!(JOBS, "region" => region.to_owned()).increment(1);
 }
 
@@ -93,22 +104,30 @@ pub fn deadline_told() {
 
 /// How many monitors are being scheduled.
 pub fn roster(monitors: usize) {
+    vitals::set(Figure::MonitorsScheduled, monitors);
     metrics::gauge!(ROSTER).set(monitors as f64);
 }
 
 /// A job was dropped; `reason` is `deadline` or `malformed`.
 pub fn job_dropped(reason: &'static str) {
+    vitals::add(Figure::JobsDropped, 1);
     metrics::counter!(JOBS_DROPPED, "reason" => reason).increment(1);
 }
 
-/// A check ended; `outcome` is `up`, `down` or `blocked`.
-pub fn check_made(outcome: &'static str, seconds: f64) {
+/// A check ended after so many attempts; `outcome` is `up`, `down` or `blocked`.
+pub fn check_made(outcome: &'static str, seconds: f64, attempts: u32) {
+    vitals::add(Figure::ChecksMade, 1);
+    if attempts > 1 {
+        vitals::add(Figure::ChecksRetried, 1);
+        metrics::counter!(CHECKS_RETRIED).increment(1);
+    }
     metrics::counter!(CHECKS, "outcome" => outcome).increment(1);
     metrics::histogram!(CHECK_SECONDS).record(seconds);
 }
 
 /// How many checks are under way.
 pub fn checks_in_flight(checks: usize) {
+    vitals::set(Figure::JobsInFlight, checks);
     metrics::gauge!(CHECKS_IN_FLIGHT).set(checks as f64);
 }
 
@@ -124,6 +143,7 @@ pub fn projected(projection: &'static str, position: i64) {
 
 /// How many connections to the live feed are open.
 pub fn live_connections(connections: usize) {
+    vitals::set(Figure::LiveConnections, connections);
     metrics::gauge!(SUBSCRIBERS).set(connections as f64);
 }
 

@@ -14,6 +14,7 @@ mod republish;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use chrono::Utc;
 use pulsetrail_domain::Position;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::future_producer::DeliveryFuture;
@@ -33,6 +34,7 @@ use crate::store::{
     save_claimed_checkpoint, traces_of, unpublished,
 };
 use crate::trace::Traceparent;
+use crate::vitals::{self, Stage};
 
 /// The relay's name among the leases and the checkpoints.
 pub const RELAY: &str = "relay";
@@ -75,6 +77,8 @@ pub async fn run(store: &Store, kafka: &Kafka, shutdown: &CancellationToken) {
 /// Events that were handed to the producer, up to `last`.
 struct Sent {
     last: Position,
+    /// The sum of the times at which they were stored, in ms.
+    stored_ms: i64,
     deliveries: Vec<DeliveryFuture>,
 }
 
@@ -121,12 +125,13 @@ async fn send(
             continue;
         };
         let traces = traces_of(&store.read, &page).await?;
+        let stored_ms = page.iter().map(|event| event.recorded_at.timestamp_millis()).sum();
         let deliveries = hand_over(producer, &topic, &page, &traces, published)?;
         published = last;
         tokio::select! {
             () = lost.cancelled() => {}
             // The other side ends only with an error of its own.
-            _ = sent.send(Sent { last, deliveries }) => {}
+            _ = sent.send(Sent { last, stored_ms, deliveries }) => {}
         }
     }
     Ok(())
@@ -190,7 +195,7 @@ async fn acknowledge(
                 continue;
             }
         };
-        let Some(Sent { last, deliveries }) = next else { break };
+        let Some(Sent { last, stored_ms, deliveries }) = next else { break };
         let count = deliveries.len();
         tokio::select! {
             acknowledgement = acknowledged_by_kafka(deliveries) => acknowledgement?,
@@ -199,6 +204,8 @@ async fn acknowledge(
         reached = last;
         acknowledged.store(last.0, Ordering::Relaxed);
         metrics::relay_published(count);
+        let took_ms = Utc::now().timestamp_millis() * count as i64 - stored_ms;
+        vitals::passed(Stage::Published, count, took_ms * 1_000);
     }
     if reached > saved {
         // Whoever works next has it; without it, it publishes a little again.

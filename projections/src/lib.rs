@@ -5,7 +5,9 @@ mod backoff;
 pub mod live;
 pub mod projector;
 mod queries;
+mod system;
 pub mod views;
 
 pub use live::{LiveHub, LiveLimits};
 pub use queries::{QueryState, components, documented_router, router};
+pub use system::Installation;

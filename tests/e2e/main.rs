@@ -25,6 +25,7 @@ mod schemathesis;
 mod starting;
 mod store_conflicts;
 mod store_order;
+mod system;
 mod tenancy;
 mod traces;
 

@@ -10,6 +10,7 @@ use pulsetrail_domain::egress::EgressPolicy;
 use pulsetrail_domain::{OrganizationId, Region};
 use pulsetrail_infra::awaited::AwaitedChecks;
 use pulsetrail_infra::http::{Authenticator, Problem, RateSettings, SharedLimit};
+use pulsetrail_infra::instances::LiveProbers;
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::store::{MonitorCommands, Store};
@@ -43,6 +44,8 @@ pub struct CommandState {
     pub rules: Arc<InstallationRules>,
     /// The checks whose results are waited for here.
     pub(super) awaited_checks: AwaitedChecks,
+    /// The probers that are alive.
+    pub(super) probers: LiveProbers,
     /// How many monitors there are.
     limits: Arc<MonitorCounts>,
 }
@@ -131,6 +134,7 @@ impl CommandState {
             passwords: PasswordHasher::default(),
             rules: Arc::new(rules),
             awaited_checks: AwaitedChecks::default(),
+            probers: LiveProbers::default(),
             limits: Arc::default(),
             sign_ins: SharedLimit::a_minute("account", sign_ins_a_minute, store.read.clone()),
             store,
@@ -143,6 +147,12 @@ impl CommandState {
     #[must_use]
     pub fn told_by(self, awaited_checks: AwaitedChecks) -> Self {
         Self { awaited_checks, ..self }
+    }
+
+    /// The same, where somebody listens to `probers`.
+    #[must_use]
+    pub fn hearing(self, probers: LiveProbers) -> Self {
+        Self { probers, ..self }
     }
 }
 

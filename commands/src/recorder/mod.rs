@@ -12,11 +12,13 @@ mod decide;
 mod intake;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use futures_util::FutureExt;
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::store::{Store, StoreError};
+use pulsetrail_infra::vitals::{self, Stage};
 use rdkafka::Message;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
@@ -91,9 +93,13 @@ async fn record(store: &Store, consumer: &StreamConsumer, shutdown: &Cancellatio
         };
         match messages {
             Ok(messages) => {
+                let taken = Instant::now();
+                vitals::passed(Stage::Result, messages.len(), waited(&messages));
                 if !record_until_done(store, &mut cache, &messages, shutdown).await {
                     break;
                 }
+                let each = vitals::microseconds(taken.elapsed());
+                vitals::passed(Stage::Stored, messages.len(), each * messages.len() as i64);
                 commit_offsets(consumer, &messages);
             }
             Err(error) => {
@@ -102,6 +108,13 @@ async fn record(store: &Store, consumer: &StreamConsumer, shutdown: &Cancellatio
             }
         }
     }
+}
+
+/// How long messages were on their way, all together, in microseconds.
+fn waited(messages: &[OwnedMessage]) -> i64 {
+    let now_ms = Utc::now().timestamp_millis();
+    let sent_ms = messages.iter().filter_map(|message| message.timestamp().to_millis());
+    sent_ms.map(|sent_ms| (now_ms - sent_ms).max(0) * 1_000).sum()
 }
 
 /// At least one message, and whatever came with it.

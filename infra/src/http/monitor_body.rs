@@ -10,6 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgExecutor, Row};
 
+use crate::instances::LiveProbers;
 use crate::store::{StoreError, StoredMonitor};
 
 /// The columns that [`MonitorBody::from_row`] reads, out of [`MONITOR_BODY_TABLES`].
@@ -50,6 +51,8 @@ pub struct MonitorBody {
     pub confirmations: u32,
     /// Where it is checked from.
     pub regions: Vec<Region>,
+    /// Those of them where no prober is alive: it is not checked from there.
+    pub regions_without_prober: Vec<Region>,
     /// Failing regions that make it down; null for a majority.
     pub quorum: Option<u32>,
     /// Its labels.
@@ -106,6 +109,7 @@ impl MonitorBody {
             retries: config.retries,
             confirmations: config.confirmations,
             regions: config.regions,
+            regions_without_prober: Vec::new(),
             quorum: config.quorum,
             tags: config.tags,
             paused: parts.paused,
@@ -129,6 +133,13 @@ impl MonitorBody {
             changed_at,
             health,
         }))
+    }
+
+    /// The same with the regions where none of `probers` is alive.
+    #[must_use]
+    pub fn probed_by(mut self, probers: &LiveProbers) -> Self {
+        self.regions_without_prober = probers.missing_in(&self.regions);
+        self
     }
 
     /// The body in a row that has [`MONITOR_BODY_COLUMNS`].

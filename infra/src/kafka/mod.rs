@@ -1,6 +1,7 @@
 //! Kafka: topics, clients with the settings that the invariants need, and CloudEvents headers.
 
 mod cloud_event;
+mod lag;
 mod topics;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub use cloud_event::{
     MalformedMessage, attribute, event_from_message, event_headers, message_headers, payload_of,
     trace_of, traced,
 };
+pub use lag::{PartitionLag, QueueLag};
 pub use topics::Topics;
 
 /// How to reach a Kafka cluster, and where on it this installation's topics are.

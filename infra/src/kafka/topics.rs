@@ -59,6 +59,12 @@ impl Topics {
         format!("{}.results", self.prefix)
     }
 
+    /// What probers say of themselves, who reach nothing but Kafka.
+    #[must_use]
+    pub fn probers(&self) -> String {
+        format!("{}.probers", self.prefix)
+    }
+
     /// A copy of the dead letters.
     #[must_use]
     pub fn dead_letters(&self) -> String {
@@ -77,6 +83,7 @@ impl Kafka {
         let mut wanted = vec![
             (topics.events(), 1, 7 * 24 * HOUR_MS),
             (topics.results(), SHARDS, 24 * HOUR_MS),
+            (topics.probers(), 1, HOUR_MS),
             (topics.dead_letters(), 1, 30 * 24 * HOUR_MS),
         ];
         for region in regions {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use pulsetrail_domain::check::CheckResult;
 use pulsetrail_domain::monitor::Target;
 use pulsetrail_infra::dead_letters::Letter as Dead;
 use pulsetrail_infra::kafka::{is_passing, message_headers, traced};
 use pulsetrail_infra::messages::{Job, RESULT_TYPE, ResultMessage};
 use pulsetrail_infra::trace::Traceparent;
+use pulsetrail_infra::vitals::{self, Stage};
 use pulsetrail_infra::{egress, metrics};
 use rdkafka::error::KafkaError;
 use tokio::time::{Instant, sleep, timeout};
@@ -64,7 +66,12 @@ async fn make(desk: &Desk, lane: Lane, job: &Job) -> Result<ResultMessage, Dropp
     metrics::checks_in_flight(desk.checks.taken());
     let began = Instant::now();
     let result = desk.checker.run(job).await;
-    metrics::check_made(outcome_name(result.result.outcome), began.elapsed().as_secs_f64());
+    let took = began.elapsed();
+    let CheckResult { scheduled_at, started_at, outcome, attempts, .. } = &result.result;
+    metrics::check_made(outcome_name(*outcome), took.as_secs_f64(), *attempts);
+    let queued = (*started_at - *scheduled_at).num_microseconds().unwrap_or_default();
+    vitals::passed(Stage::Queued, 1, queued);
+    vitals::passed(Stage::Probing, 1, vitals::microseconds(took));
     if let Some(blocked) = result.blocked() {
         egress::report(&blocked);
     }

@@ -30,12 +30,14 @@ use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
+use chrono::Utc;
 use pulsetrail_domain::Position;
 use pulsetrail_infra::awaited::AwaitedChecks;
 use pulsetrail_infra::follower::Follower;
 use pulsetrail_infra::http::{Authenticator, Problem};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::store::{Event, Store, head};
+use pulsetrail_infra::vitals::{self, Stage};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -186,6 +188,9 @@ impl LiveHub {
     }
 
     async fn publish(&self, events: &[Event]) {
+        let now_ms = Utc::now().timestamp_millis();
+        let ages_ms = events.iter().map(|event| now_ms - event.recorded_at.timestamp_millis());
+        vitals::passed(Stage::Pushed, events.len(), ages_ms.sum::<i64>() * 1_000);
         for event in events {
             self.inner.awaited_checks.tell(event);
             match LiveEvent::new(event) {

@@ -23,6 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::live::{self, LiveHub};
+use crate::system::{self, Installation};
 
 pub(crate) use extract::{NoParameters, Parameters};
 
@@ -34,6 +35,7 @@ pub struct QueryState {
     authenticator: Authenticator,
     live: LiveHub,
     egress_allow: Arc<[IpNet]>,
+    installation: Installation,
 }
 
 impl QueryState {
@@ -44,17 +46,30 @@ impl QueryState {
         clickhouse: Client,
         authenticator: Authenticator,
         live: LiveHub,
+        installation: Installation,
     ) -> Self {
         // A month of checks is a partition, and no check is in two.
         let clickhouse =
             clickhouse.with_setting("do_not_merge_across_partitions_select_final", "1");
-        Self { store, clickhouse, authenticator, live, egress_allow: Arc::default() }
+        Self { store, clickhouse, authenticator, live, egress_allow: Arc::default(), installation }
     }
 
     /// The same, of an installation that lets these ranges through although the table refuses them.
     #[must_use]
     pub fn with_egress_allow(self, allow: &[IpNet]) -> Self {
         Self { egress_allow: allow.into(), ..self }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn clickhouse(&self) -> &Client {
+        &self.clickhouse
+    }
+
+    pub(crate) fn installation(&self) -> &Installation {
+        &self.installation
     }
 }
 
@@ -87,6 +102,8 @@ pub fn documented_router() -> OpenApiRouter<QueryState> {
         .routes(routes!(uptime::of_organization))
         .routes(routes!(egress::policy))
         .routes(routes!(egress::blocks))
+        .routes(routes!(system::show))
+        .routes(routes!(system::show_public))
         .routes(routes!(live::connect))
         .routes(routes!(live::sse::listen))
         .routes(routes!(live::tickets::issue))
@@ -99,6 +116,8 @@ pub fn documented_router() -> OpenApiRouter<QueryState> {
 pub fn components(components: &mut Components) {
     components.add::<Page<MonitorBody>>();
     components.add::<Page<checks::CheckBody>>();
+    components.add::<system::SystemBody>();
+    components.add::<system::PublicSystemBody>();
     components.add::<uptime::UptimeBody>();
     components.add::<uptime::OrganizationUptimeBody>();
     components.add::<Page<events::EventBody>>();

@@ -89,7 +89,11 @@ pub(super) async fn list(
         .bind(limit as i64 + 1)
         .fetch_all(&state.store.read)
         .await?;
-    let monitors = rows.iter().map(MonitorBody::from_row).collect::<Result<_, _>>()?;
+    let probers = state.installation.probers();
+    let monitors = rows
+        .iter()
+        .map(|row| Ok(MonitorBody::from_row(row)?.probed_by(probers)))
+        .collect::<Result<_, sqlx::Error>>()?;
     Ok(Json(Page::new(monitors, limit, |monitor: &MonitorBody| MonitorCursor(monitor.id).encode())))
 }
 
@@ -113,7 +117,8 @@ pub(super) async fn show(
 ) -> Result<impl IntoResponse, Problem> {
     let monitor = load_monitor_body(&state.store.read, identity.organization_id, monitor_id)
         .await?
-        .ok_or_else(Problem::not_found)?;
+        .ok_or_else(Problem::not_found)?
+        .probed_by(state.installation.probers());
     Ok(([(header::ETAG, monitor.etag())], Json(monitor)))
 }
 

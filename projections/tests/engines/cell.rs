@@ -7,9 +7,12 @@ use pulsetrail_domain::{OrganizationId, SessionId, Timestamp, UserId, timestamp_
 use pulsetrail_harness::{Corner, Feed, eventually, http_client};
 use pulsetrail_infra::clickhouse::client;
 use pulsetrail_infra::http::{AccessTokens, Authenticator, TokenClaims};
+use pulsetrail_infra::instances::LiveProbers;
 use pulsetrail_infra::relay;
 use pulsetrail_infra::store::Store;
-use pulsetrail_projections::{LiveHub, LiveLimits, QueryState, projector, router, views};
+use pulsetrail_projections::{
+    Installation, LiveHub, LiveLimits, QueryState, projector, router, views,
+};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -82,7 +85,10 @@ impl Cell {
         let kafka = self.corner.kafka();
         let hub =
             LiveHub::start(store.clone(), kafka, authenticator.clone(), limits, shutdown.clone());
-        let state = QueryState::new(store, self.clickhouse.clone(), authenticator, hub);
+        let installation =
+            Installation::new(self.corner.kafka(), Vec::new(), LiveProbers::default());
+        let clickhouse = self.clickhouse.clone();
+        let state = QueryState::new(store, clickhouse, authenticator, hub, installation);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {

@@ -193,7 +193,8 @@ impl Call<'_> {
         let metadata = self.context.metadata(&self.identity);
         let registration = Registration { organization_id, with_key, metadata };
         let (id, monitor) = registration.carry_out(self.state, body).await?;
-        let monitor = MonitorBody::of_stored(id, monitor).map(Box::new);
+        let monitor = MonitorBody::of_stored(id, monitor);
+        let monitor = monitor.map(|monitor| Box::new(monitor.probed_by(&self.state.probers)));
         let status = StatusCode::CREATED.as_u16();
         Ok(OperationResult { index, status, id: Some(id), monitor, check_id: None, problem: None })
     }
@@ -213,7 +214,8 @@ impl Call<'_> {
         let (status, monitor) = if archives {
             (StatusCode::NO_CONTENT, None)
         } else {
-            (StatusCode::OK, MonitorBody::of_stored(id, monitor).map(Box::new))
+            let probed = |monitor: MonitorBody| Box::new(monitor.probed_by(&self.state.probers));
+            (StatusCode::OK, MonitorBody::of_stored(id, monitor).map(probed))
         };
         let status = status.as_u16();
         Ok(OperationResult { index, status, id: Some(id), monitor, check_id: None, problem: None })

@@ -31,7 +31,7 @@ pub(crate) async fn pause(
     _: NoBody,
 ) -> Result<Response, Problem> {
     let monitor = addressed.execute_with_key(&state, key, MonitorCommand::Pause).await?;
-    respond(StatusCode::OK, addressed.monitor_id(), monitor)
+    respond(&state, StatusCode::OK, addressed.monitor_id(), monitor)
 }
 
 /// Has a monitor checked again: 200 with it, also where it is not paused.
@@ -55,5 +55,5 @@ pub(crate) async fn resume(
     _: NoBody,
 ) -> Result<Response, Problem> {
     let monitor = addressed.execute_with_key(&state, key, MonitorCommand::Resume).await?;
-    respond(StatusCode::OK, addressed.monitor_id(), monitor)
+    respond(&state, StatusCode::OK, addressed.monitor_id(), monitor)
 }

@@ -53,7 +53,7 @@ pub(crate) async fn reconfigure(
         };
         match addressed.execute_at(&state, request).await {
             Err(problem) if is_outrun(&problem) && asked_for.is_none() => {}
-            done => return respond(StatusCode::OK, addressed.monitor_id(), done?),
+            done => return respond(&state, StatusCode::OK, addressed.monitor_id(), done?),
         }
     }
     Err(Problem::unavailable("others change the monitor all the time"))

@@ -49,7 +49,7 @@ pub(crate) async fn register(
     let registration =
         Registration { organization_id, with_key, metadata: context.metadata(&identity) };
     let (monitor_id, monitor) = registration.carry_out(&state, body).await?;
-    respond(StatusCode::CREATED, monitor_id, monitor)
+    respond(&state, StatusCode::CREATED, monitor_id, monitor)
 }
 
 /// The registration of one monitor.

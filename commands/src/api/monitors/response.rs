@@ -122,11 +122,14 @@ impl Addressed {
 /// The monitor as it is after a command, with its version as `ETag`, and where it was made with its
 /// `Location`.
 pub(super) fn respond(
+    state: &CommandState,
     status: StatusCode,
     monitor_id: MonitorId,
     stored: StoredMonitor,
 ) -> Result<Response, Problem> {
-    let body = MonitorBody::of_stored(monitor_id, stored).ok_or_else(Problem::not_found)?;
+    let body = MonitorBody::of_stored(monitor_id, stored)
+        .ok_or_else(Problem::not_found)?
+        .probed_by(&state.probers);
     let tag: [(HeaderName, String); 1] = [(header::ETAG, body.etag())];
     let mut response = (status, tag, Json(body)).into_response();
     if status == StatusCode::CREATED {
