@@ -18,7 +18,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sqlx::PgPool;
 
 use crate::dead_letters::{Letter, Reason};
-use crate::kafka::{Kafka, METADATA_TIMEOUT, event_from_message};
+use crate::kafka::{Kafka, METADATA_TIMEOUT, event_from_message, receive};
 use crate::store::{Event, StoreError, head, read_after};
 
 /// The consumer of dead letters that no follower could read: each is kept once, however many follow.
@@ -144,7 +144,7 @@ impl Follower {
     /// Waits for a message and takes what came with it.
     async fn listen(&mut self, limit: usize) -> Result<(), FollowError> {
         let Some(consumer) = &self.consumer else { return Ok(()) };
-        let first = match tokio::time::timeout(SILENCE, consumer.recv()).await {
+        let first = match tokio::time::timeout(SILENCE, receive(consumer)).await {
             Ok(received) => received?,
             Err(_silence) => {
                 self.replaying = head(&self.pool).await? > self.applied;

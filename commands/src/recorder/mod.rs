@@ -16,14 +16,15 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures_util::FutureExt;
-use pulsetrail_infra::kafka::Kafka;
+use pulsetrail_infra::kafka::{Kafka, receive};
 use pulsetrail_infra::store::{Store, StoreError};
 use pulsetrail_infra::vitals::{self, Stage};
 use rdkafka::Message;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use cache::Cache;
@@ -38,6 +39,8 @@ const BATCH: usize = 1_000;
 const CACHED_MONITORS: usize = 50_000;
 /// The longest wait before a batch that could not be stored is tried again.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// How often offsets whose commit failed are committed again.
+const COMMIT_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a recorder waits for its first partitions: longer than the group's session.
 const JOINING: Duration = Duration::from_secs(10);
@@ -86,10 +89,16 @@ async fn announce(consumer: &StreamConsumer, ready: impl FnOnce()) {
 
 async fn record(store: &Store, consumer: &StreamConsumer, shutdown: &CancellationToken) {
     let mut cache = Cache::new(CACHED_MONITORS);
+    let mut commit_again = interval(COMMIT_AGAIN);
+    commit_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let messages = tokio::select! {
             () = shutdown.cancelled() => break,
             messages = next_messages(consumer) => messages,
+            _ = commit_again.tick() => {
+                commit(consumer);
+                continue;
+            }
         };
         match messages {
             Ok(messages) => {
@@ -119,7 +128,7 @@ fn waited(messages: &[OwnedMessage]) -> i64 {
 
 /// At least one message, and whatever came with it.
 async fn next_messages(consumer: &StreamConsumer) -> Result<Vec<OwnedMessage>, KafkaError> {
-    let mut messages = vec![consumer.recv().await?.detach()];
+    let mut messages = vec![receive(consumer).await?.detach()];
     while messages.len() < BATCH {
         match consumer.recv().now_or_never() {
             Some(Ok(message)) => messages.push(message.detach()),
@@ -212,8 +221,18 @@ fn commit_offsets(consumer: &StreamConsumer, messages: &[OwnedMessage]) {
         // Refused only for invalid offsets, which a message that was read does not have.
         let _ = places.add_partition_offset(topic, partition, Offset::Offset(offset));
     }
-    if let Err(error) = consumer.commit(&places, CommitMode::Async) {
-        // The partition may have moved to another recorder, which repeats these results.
-        tracing::debug!(%error, "offsets were not committed");
+    if let Err(error) = consumer.store_offsets(&places) {
+        // The partitions have moved to another recorder, which repeats these results.
+        tracing::debug!(%error, "offsets were not kept");
+    }
+    commit(consumer);
+}
+
+/// Commits the offsets that are kept and not committed yet: also those of a commit that was refused while
+/// the group changed, or went down with Kafka.
+fn commit(consumer: &StreamConsumer) {
+    match consumer.commit_consumer_state(CommitMode::Async) {
+        Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+        Err(error) => tracing::debug!(%error, "offsets were not committed"),
     }
 }

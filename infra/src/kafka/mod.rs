@@ -6,9 +6,11 @@ mod topics;
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use rdkafka::ClientConfig;
-use rdkafka::consumer::StreamConsumer;
+use rdkafka::consumer::{ConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::FutureProducer;
 
 pub use cloud_event::{
@@ -119,6 +121,33 @@ impl Kafka {
             .set("fetch.wait.max.ms", "100")
             .create()
     }
+}
+
+/// How many errors are passed over at once.
+const ERRORS: usize = 10_000;
+
+/// Takes the next message. While the cluster is away librdkafka queues one error after the other, many
+/// more than anybody asks for who waits after each of them. What queued up behind an error is therefore
+/// passed over, up to the next message or to an error that time does not mend: so whoever waits and asks
+/// again is not kept from the messages that come when the cluster is back. Dropping the future loses
+/// nothing.
+///
+/// # Errors
+/// The last error before the queue was empty.
+pub async fn receive<C: ConsumerContext + 'static>(
+    consumer: &StreamConsumer<C>,
+) -> Result<BorrowedMessage<'_>, KafkaError> {
+    let mut received = consumer.recv().await;
+    for _ in 0..ERRORS {
+        if received.as_ref().err().is_none_or(|error| !is_passing(error)) {
+            break;
+        }
+        match consumer.recv().now_or_never() {
+            Some(later) => received = later,
+            None => break,
+        }
+    }
+    received
 }
 
 /// Whether an error says that the cluster is away or changing, which time mends, and not that a

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use pulsetrail_domain::Region;
 use pulsetrail_infra::dead_letters::{Letter as Dead, Reason};
-use pulsetrail_infra::kafka::{Kafka, is_passing, payload_of, trace_of};
+use pulsetrail_infra::kafka::{Kafka, is_passing, payload_of, receive, trace_of};
 use pulsetrail_infra::messages::Job;
 use pulsetrail_infra::metrics;
 use rdkafka::Message as _;
@@ -140,7 +140,7 @@ async fn take_jobs(
     let ended = loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await.ok();
-            (place, consumer.recv().await)
+            (place, receive(&consumer).await)
         };
         tokio::select! {
             () = shutdown.cancelled() => break Ok(()),

@@ -1,7 +1,11 @@
 //! What the invariants are worth when processes stop, die, lag and race: each run is judged by its log.
 
+mod away;
+mod engines;
+mod hasty;
 mod hung_writer;
 pub(crate) mod judge;
+mod kill;
 mod load;
 mod rebalance;
 mod relay;
@@ -12,6 +16,7 @@ use std::time::Duration;
 
 use pulsetrail_domain::Region;
 use pulsetrail_harness::{Corner, is_soak};
+use pulsetrail_infra::store::Store;
 
 /// How long a run may take to settle after its load: generous, for its speed is not what is judged.
 pub(crate) const SETTLING: Duration = Duration::from_secs(60);
@@ -25,4 +30,9 @@ fn short_or_long<T>(short: T, long: T) -> T {
 async fn prepare(corner: &Corner) {
     corner.store().await.migrate().await.unwrap();
     corner.kafka().ensure_topics(&[Region::default()]).await.unwrap();
+}
+
+/// How many messages were set aside.
+async fn dead_letters(store: &Store) -> i64 {
+    sqlx::query_scalar("select count(*) from dead_letters").fetch_one(&store.read).await.unwrap()
 }

@@ -11,10 +11,28 @@ use tokio_util::sync::CancellationToken;
 
 use super::judge::{Fault, faults};
 use super::load::{Load, until_taken_in};
-use super::{prepare, short_or_long};
+use super::{dead_letters, prepare, short_or_long};
 use crate::corner;
 
 const SEED: u64 = 0x5EED_0001;
+
+/// In the place of the product's append, whatever its arguments are besides.
+const CARELESS_APPEND: &str = "do $do$
+    declare careful oid := (select oid from pg_proc where proname = 'events_append');
+    begin
+        execute format('create or replace function events_append(%s) returns setof bigint
+            language sql volatile as $$
+                insert into events (aggregate_type, aggregate_id, sequence, organization_id,
+                                    event_type, event_version, payload, metadata)
+                select types[place], ids[place], expected[place] + number, organizations[place],
+                       name, version, payload::json, ''{}''
+                from unnest(places, numbers, names, versions, payloads)
+                     with ordinality as new (place, number, name, version, payload, turn)
+                order by turn
+                on conflict (aggregate_type, aggregate_id, sequence) do nothing;
+                select 0::bigint where false;
+            $$', pg_get_function_arguments(careful));
+    end $do$";
 
 /// Joins the recorders' group, takes its share of the results without recording any, and leaves, again
 /// and again; returns how often.
@@ -74,11 +92,7 @@ async fn recorders_that_race_store_what_one_alone_would() {
     assert!(sent.len() > 2_000 && visits > 1, "{} results, {visits} visits", sent.len());
     let store = corner.store().await;
     assert_eq!(faults(&store, &sent).await, []);
-    let letters: i64 = sqlx::query_scalar("select count(*) from dead_letters")
-        .fetch_one(&store.read)
-        .await
-        .unwrap();
-    assert_eq!(letters, 0);
+    assert_eq!(dead_letters(&store).await, 0);
 }
 
 /// The positive control: with an append that neither compares versions nor says what it left out, the
@@ -88,32 +102,7 @@ async fn recorders_that_leave_conflicts_to_the_index_are_found_out() {
     let corner = corner().await;
     prepare(&corner).await;
     let store = corner.store().await;
-    sqlx::raw_sql(
-        "create or replace function events_append(
-             types text[], ids text[], expected bigint[], organizations uuid[],
-             guard_types text[], guard_ids text[], guards_expected bigint[],
-             places bigint[], numbers bigint[], names text[], versions text[], payloads text[]
-         ) returns setof bigint language sql volatile as $$
-             insert into events (aggregate_type, aggregate_id, sequence, organization_id,
-                                 event_type, event_version, payload, metadata)
-             select types[place], ids[place], expected[place] + number, organizations[place],
-                    name, version, payload::json, '{}'
-             from unnest(places, numbers, names, versions, payloads)
-                  with ordinality as new (place, number, name, version, payload, turn)
-             order by turn
-             on conflict (aggregate_type, aggregate_id, sequence) do nothing;
-             select 0::bigint where false;
-         $$",
-    )
-    .execute(&store.read)
-    .await
-    .unwrap();
-    let functions: i64 =
-        sqlx::query_scalar("select count(*) from pg_proc where proname = 'events_append'")
-            .fetch_one(&store.read)
-            .await
-            .unwrap();
-    assert_eq!(functions, 1, "the careless append has replaced the product's");
+    sqlx::raw_sql(CARELESS_APPEND).execute(&store.read).await.unwrap();
     let (sent, _) = race(&corner).await;
     let found = faults(&store, &sent).await;
     assert!(found.iter().any(|fault| matches!(fault, Fault::Lost(_))), "{found:?}");

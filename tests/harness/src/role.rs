@@ -85,6 +85,17 @@ impl RoleProcess {
     }
 }
 
+impl Drop for RoleProcess {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let from = log.lines().count().saturating_sub(40);
+            let end: Vec<&str> = log.lines().skip(from).collect();
+            eprintln!("the end of {}:\n{}", self.log.display(), end.join("\n"));
+        }
+    }
+}
+
 /// The sum of a metric of the process at `url` over its labels; 0 where it has none yet, or does not
 /// answer.
 pub async fn metric(url: &str, name: &str) -> f64 {

@@ -1,0 +1,165 @@
+//! An engine that is away for a while: everybody waits for it, nothing is set aside, nothing is missing.
+
+use std::time::Duration;
+
+use pulsetrail_domain::{MonitorId, OrganizationId};
+use pulsetrail_harness::{App, Corner, Feed, Target, User, within};
+use pulsetrail_infra::engines::Engine;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::engines::OwnEngine;
+use super::{SETTLING, dead_letters, short_or_long};
+use crate::recording::{Results, quiet_monitor, recorded_slots, result_of};
+
+const SLOT: i64 = 1_700_000_000_000;
+
+/// The application with somebody who watches a monitor, on engines of which one can go away.
+struct Scene {
+    corner: Corner,
+    app: App,
+    user: User,
+    target: Target,
+    monitor: String,
+    feed: Feed,
+    /// The positions that the feed has sent.
+    seen: Vec<i64>,
+}
+
+impl Scene {
+    async fn new(engine: Engine) -> (Self, OwnEngine) {
+        let binary = env!("CARGO_BIN_EXE_pulsetrail");
+        let shared = pulsetrail_harness::engines(binary.as_ref()).await.urls();
+        let own = OwnEngine::start(engine, shared).await;
+        let corner = Corner::new(own.urls(), binary).await;
+        let app = corner.start().await;
+        let user = User::sign_up(&app.url).await;
+        let target = Target::start().await;
+        let monitor = user.watch(&target.url()).await;
+        let mut feed = user.live().await;
+        feed.subscribe(json!("all"), Some(0)).await;
+        user.until_status(&monitor, "up").await;
+        (Self { corner, app, user, target, monitor, feed, seen: Vec::new() }, own)
+    }
+
+    /// Has the engine away for a while, in which everybody who needs it asks for it again and again.
+    async fn without(&self, own: &mut OwnEngine) {
+        let before = self.warnings();
+        own.go_away().await;
+        tokio::time::sleep(Duration::from_secs(short_or_long(6, 30))).await;
+        let warnings = self.warnings() - before;
+        assert!(warnings >= 3, "only {warnings} attempts are told of");
+    }
+
+    fn warnings(&self) -> usize {
+        let log = std::fs::read_to_string(self.corner.data_dir.path().join("test.log")).unwrap();
+        log.lines().filter(|line| line.contains(" WARN ")).count()
+    }
+
+    /// Waits until the feed has sent an event that `is` likes.
+    async fn until_event(&mut self, is: impl Fn(&Value) -> bool) {
+        let seen = &mut self.seen;
+        let feed = &mut self.feed;
+        let found = tokio::time::timeout(SETTLING, async {
+            loop {
+                let Some(message) = feed.next_within(SETTLING).await else { continue };
+                if message["type"] == "event" {
+                    seen.push(message["position"].as_i64().unwrap());
+                    if is(&message) {
+                        return;
+                    }
+                }
+            }
+        });
+        assert!(found.await.is_ok(), "the feed stays silent");
+    }
+
+    /// Asserts that everything has caught up: a transition goes all the way, the feed has sent the whole
+    /// log, analytics have every check, lists have the status, and nothing was set aside.
+    async fn has_caught_up(mut self) {
+        within(SETTLING, "the monitor is up", async || {
+            let path = format!("/api/v1/monitors/{}", self.monitor);
+            (self.user.get(&path).await.body["status"] == "up").then_some(())
+        })
+        .await;
+        self.target.die();
+        self.until_event(|message| message["event"]["type"] == "pulsetrail.health.WentDown").await;
+        self.user.until_status(&self.monitor, "down").await;
+
+        let store = self.corner.store().await;
+        let last = *self.seen.last().unwrap();
+        let stored: Vec<i64> = sqlx::query_scalar(
+            "select position from events
+             where aggregate_type in ('monitor', 'health') and position <= $1 order by position",
+        )
+        .bind(last)
+        .fetch_all(&store.read)
+        .await
+        .unwrap();
+        assert_eq!(self.seen, stored, "the feed and the log");
+        let path = format!("/api/v1/monitors/{}/checks?limit=1000", self.monitor);
+        within(SETTLING, "every check is in ClickHouse, once", async || {
+            let events = self.user.events(&self.monitor).await;
+            let recorded = events.iter().filter(|event| event["event_type"] == "CheckCompleted");
+            let recorded: Vec<&Value> =
+                recorded.map(|event| &event["payload"]["check_id"]).collect();
+            let answer = self.user.get(&path).await;
+            let checks = answer.body["items"].as_array()?;
+            let there = |id: &&Value| checks.iter().filter(|one| one["check_id"] == **id).count();
+            recorded.iter().all(|id| there(id) == 1).then_some(())
+        })
+        .await;
+        assert_eq!(dead_letters(&store).await, 0);
+        self.app.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_postgres_is_away_results_wait_and_everything_catches_up() {
+    let (scene, mut postgres) = Scene::new(Engine::Postgres).await;
+    let quiet = quiet_monitor(&scene.user, &scene.target).await;
+    let organization: OrganizationId = scene.user.organization.parse().unwrap();
+    let results = Results::of(&scene.corner);
+    let send = async |slot: i64| {
+        results.send_result(&result_of(quiet, organization, SLOT + slot * 1_000)).await;
+    };
+    tokio::join!(scene.without(&mut postgres), async {
+        // One after the other, so that some come while it goes away and some while it is gone.
+        for slot in 0..40 {
+            send(slot).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    postgres.come_back().await;
+    within(SETTLING, "the results that waited are recorded", async || {
+        let mut slots = recorded_slots(&scene.user, quiet).await;
+        slots.retain(|slot| slot.starts_with("2023-11-14T22:"));
+        (slots.len() == 40).then_some(())
+    })
+    .await;
+    scene.has_caught_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_kafka_is_away_commands_are_taken_and_everything_catches_up() {
+    let (scene, mut kafka) = Scene::new(Engine::Kafka).await;
+    let url = scene.target.url();
+    let (registered, ()) = tokio::join!(
+        async {
+            // The first that is asked after Kafka is gone.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let body = json!({ "url": url, "interval_seconds": 1, "timeout_ms": 900 });
+            scene.user.post("/api/v1/monitors", &body).await
+        },
+        scene.without(&mut kafka)
+    );
+    assert_eq!(registered.status, StatusCode::CREATED, "{}", registered.body);
+    kafka.come_back().await;
+    let monitor: MonitorId = registered.body["id"].as_str().unwrap().parse().unwrap();
+    within(SETTLING, "it is checked now", async || {
+        let answer = scene.user.get(&format!("/api/v1/monitors/{monitor}")).await;
+        (answer.body["status"] == "up").then_some(())
+    })
+    .await;
+    scene.has_caught_up().await;
+}

@@ -1,0 +1,56 @@
+//! What a recorder must not be: one that commits its offsets before its transaction.
+
+use pulsetrail_commands::recorder::RECORDER;
+use pulsetrail_domain::health::{Health, HealthCommand, ObservationPolicy};
+use pulsetrail_domain::monitor::Monitor;
+use pulsetrail_harness::Corner;
+use pulsetrail_infra::kafka::payload_of;
+use pulsetrail_infra::messages::ResultMessage;
+use pulsetrail_infra::store::{Append, NewEvent, Store, append_batch, read_aggregate};
+use rdkafka::consumer::{CommitMode, Consumer as _};
+
+/// Records results until it is dropped, each in the right way. Where it is hasty, it says that it has
+/// before it has.
+pub(crate) async fn record_alone(corner: &Corner, hasty: bool) {
+    let (store, kafka) = (corner.store().await, corner.kafka());
+    let consumer = kafka.group_consumer(RECORDER).unwrap();
+    consumer.subscribe(&[&kafka.topics.results()]).unwrap();
+    loop {
+        let Ok(message) = consumer.recv().await else { continue };
+        let result = payload_of(&message).unwrap();
+        if hasty {
+            consumer.commit_message(&message, CommitMode::Async).unwrap();
+        }
+        record(&store, result).await;
+        if !hasty {
+            consumer.commit_message(&message, CommitMode::Async).unwrap();
+        }
+    }
+}
+
+async fn record(store: &Store, message: ResultMessage) {
+    let id = message.monitor_id.to_string();
+    let (mut monitor, mut health) = (Monitor::default(), Health::default());
+    for stored in read_aggregate(&store.read, Monitor::AGGREGATE, &id, 0, 1_000).await.unwrap() {
+        monitor.apply_event(stored.event.monitor_event().unwrap());
+    }
+    for stored in read_aggregate(&store.read, Health::AGGREGATE, &id, 0, 10_000).await.unwrap() {
+        health.apply_event(&stored.event.health_event().unwrap());
+    }
+    let command = HealthCommand::RecordCheck {
+        result: Box::new(message.result),
+        policy: ObservationPolicy::of(&monitor).unwrap(),
+        known_to_be_new: false,
+    };
+    let Ok(events) = health.decide(&command) else { return };
+    let events = events.iter().map(|event| NewEvent::health(message.monitor_id, event).unwrap());
+    let append = Append {
+        aggregate_type: Health::AGGREGATE,
+        aggregate_id: id,
+        organization_id: message.organization_id,
+        expected: Some(health.version),
+        guard: None,
+        events: events.collect(),
+    };
+    append_batch(&store.write, &[append]).await.unwrap();
+}
