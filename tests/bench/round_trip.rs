@@ -4,25 +4,24 @@ use std::time::{Duration, Instant};
 
 use pulsetrail_infra::kafka::Kafka;
 use rdkafka::Message;
-use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::producer::FutureRecord;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::samples::Samples;
 
 /// Produces `count` messages at `per_second` into a topic of its own and measures each one's way, with
-/// the settings of the application's own clients.
+/// the settings of the relay's producer and of a follower's consumer.
 pub(crate) async fn measure(kafka: &Kafka, per_second: u32, count: u32) -> Samples {
     let reference =
         Kafka::new(&kafka.brokers, &format!("{}-reference-{per_second}", kafka.topics.prefix()));
     reference.ensure_topics(&[]).await.expect("topics of its own");
     let topic = reference.topics.events();
-    let consumer: StreamConsumer =
-        reference.group_config("reference").create().expect("a consumer");
+    let consumer = reference.lone_consumer().expect("a consumer");
     let mut place = TopicPartitionList::new();
     place.add_partition_offset(&topic, 0, Offset::Beginning).expect("a place");
     consumer.assign(&place).expect("an assignment");
-    let producer = reference.producer().expect("a producer");
+    let producer = reference.prompt_producer().expect("a producer");
     // A topic that was just made has no leader yet: the first message waits for it.
     let first = FutureRecord::<str, [u8]>::to(&topic).partition(0).payload(&[0]);
     producer.send(first, Duration::from_secs(10)).await.expect("the topic has a leader");

@@ -121,7 +121,7 @@ async fn reads(
     take("read_aggregates", many);
     let of_monitors = read_monitors_after(pool, &[monitor], before, 1).await.unwrap();
     take("read_monitors_after", of_monitors.into_iter().map(|stored| stored.event).collect());
-    let between = read_organization_between(pool, organization, None, before, position).await;
+    let between = read_organization_between(pool, organization, None, (before, position), 10).await;
     take("read_organization_between", between.unwrap());
     let page = read_page_of_type(pool, Monitor::AGGREGATE, ("", 0), 10).await.unwrap();
     take("read_page_of_type", page);

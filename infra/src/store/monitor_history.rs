@@ -3,7 +3,7 @@
 use pulsetrail_domain::{MonitorId, OrganizationId, Position};
 use sqlx::PgExecutor;
 
-use super::read::{COLUMNS, event};
+use super::read::{COLUMNS, bare_event, event};
 use super::{Event, EventWithMetadata, StoreError};
 
 /// At most `limit` events of the given monitors and their health after a position, in order. The
@@ -52,8 +52,9 @@ pub async fn read_monitors_after(
     Ok(rows.iter().map(event).collect::<Result<_, _>>()?)
 }
 
-/// The events of an organization's monitors and their health after a position and up to another, in
-/// order; where `monitors` are given, of those alone.
+/// At most `limit` events of an organization's monitors and their health after a position and up to
+/// another, in order; where `monitors` are given, of those alone. An index leads to the organization's
+/// events: those of others are not read.
 ///
 /// # Errors
 /// [`StoreError::Database`].
@@ -61,24 +62,25 @@ pub async fn read_organization_between(
     executor: impl PgExecutor<'_>,
     organization_id: OrganizationId,
     monitors: Option<&[MonitorId]>,
-    after: Position,
-    through: Position,
+    (after, through): (Position, Position),
+    limit: i64,
 ) -> Result<Vec<Event>, StoreError> {
     let ids: Option<Vec<String>> =
         monitors.map(|monitors| monitors.iter().map(ToString::to_string).collect());
     let query = format!(
         "select {COLUMNS} from events
-         where position > $1 and position <= $2 and organization_id = $3
+         where organization_id = $1 and position > $2 and position <= $3
            and aggregate_type in ('monitor', 'health')
            and ($4::text[] is null or aggregate_id = any($4))
-         order by position"
+         order by position limit $5"
     );
     let rows = sqlx::query(&query)
+        .bind(organization_id.0)
         .bind(after.0)
         .bind(through.0)
-        .bind(organization_id.0)
         .bind(ids)
+        .bind(limit)
         .fetch_all(executor)
         .await?;
-    rows.iter().map(|row| Ok(event(row)?.event)).collect()
+    rows.iter().map(|row| Ok(bare_event(row)?)).collect()
 }

@@ -23,6 +23,7 @@ pub struct EventWithMetadata {
     pub metadata: Box<RawValue>,
 }
 
+/// What [`event`] reads, in this order.
 pub(super) const COLUMNS: &str = "position, organization_id, aggregate_type, aggregate_id, sequence, \
                        event_type, event_version, recorded_at, payload, metadata";
 
@@ -154,38 +155,39 @@ pub async fn read_aggregates(
     Ok(())
 }
 
-/// Reads a row that has the columns of `events`.
+/// Reads a row that begins with [`COLUMNS`].
 pub(crate) fn event(row: &PgRow) -> Result<EventWithMetadata, sqlx::Error> {
     let Json(metadata) = row.try_get("metadata")?;
     Ok(EventWithMetadata { event: bare_event(row)?, metadata })
 }
 
-/// The same without the metadata, which need not be among the columns.
+/// The same without the metadata, which need not be among the columns. The columns are found by their
+/// place, that of [`COLUMNS`]: by name would take as long as everything else.
 pub(super) fn bare_event(row: &PgRow) -> Result<Event, sqlx::Error> {
-    let event_type: String = row.try_get("event_type")?;
-    let event_version: String = row.try_get("event_version")?;
-    let aggregate_id: String = row.try_get("aggregate_id")?;
+    let event_type: &str = row.try_get(5)?;
+    let event_version: &str = row.try_get(6)?;
+    let aggregate_id: &str = row.try_get(3)?;
     // A `json` value travels as its text.
-    let stored: &str = row.try_get_unchecked("payload")?;
-    let is_check = (event_type.as_str(), event_version.as_str()) == COMPACT_EVENT;
+    let stored: &str = row.try_get_unchecked(8)?;
+    let is_check = (event_type, event_version) == COMPACT_EVENT;
     let payload = match is_check.then(|| expand(aggregate_id.parse().ok()?, stored)).flatten() {
         Some(payload) => payload,
         None => {
             let stored = RawValue::from_string(stored.to_owned())
                 .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-            without_tag(stored, &event_type)
+            without_tag(stored, event_type)
         }
     };
     Ok(to_current(Event {
-        position: Position(row.try_get("position")?),
-        organization_id: OrganizationId(row.try_get("organization_id")?),
-        aggregate_type: row.try_get("aggregate_type")?,
-        aggregate_id,
-        sequence: row.try_get("sequence")?,
-        event_version,
-        recorded_at: row.try_get("recorded_at")?,
+        position: Position(row.try_get(0)?),
+        organization_id: OrganizationId(row.try_get(1)?),
+        aggregate_type: row.try_get(2)?,
+        aggregate_id: aggregate_id.to_owned(),
+        sequence: row.try_get(4)?,
+        event_version: event_version.to_owned(),
+        recorded_at: row.try_get(7)?,
         payload,
-        event_type,
+        event_type: event_type.to_owned(),
     }))
 }
 

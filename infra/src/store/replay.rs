@@ -144,7 +144,7 @@ async fn read_page(
     let mut count = 0;
     while let Some(row) = rows.try_next().await? {
         count += 1;
-        *after = Position(row.try_get("position")?);
+        *after = Position(row.try_get(0)?);
         chunk.push(row);
         if chunk.len() == CHUNK {
             chunks.push(decode(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK))));

@@ -14,10 +14,10 @@ use crate::backoff::Backoff;
 
 /// How many events are read at a time.
 const PAGE: usize = 256;
-/// Of so many monitors the events are found one monitor at a time; of more, all events of the log
-/// between two positions are looked through.
+/// Of so many monitors the events are found one monitor at a time; of more, all events of their
+/// organization between two positions are looked through.
 const FEW_MONITORS: usize = 32;
-/// How many positions are looked through at a time.
+/// How many positions are looked through for them at a time.
 const STRETCH: i64 = 5_000;
 
 /// A stretch of the log that a connection has not been sent.
@@ -77,11 +77,23 @@ impl Replay {
                 Ok(Page { events: events.map(Arc::new).collect(), reached })
             }
             monitors => {
-                let reached = Position(self.at.0.saturating_add(STRETCH)).min(self.through);
-                let monitors = monitors.as_deref();
-                let events =
-                    read_organization_between(pool, organization_id, monitors, self.at, reached)
-                        .await?;
+                let through = match monitors {
+                    Some(_) => Position(self.at.0.saturating_add(STRETCH)).min(self.through),
+                    None => self.through,
+                };
+                let (monitors, between) = (monitors.as_deref(), (self.at, through));
+                let events = read_organization_between(
+                    pool,
+                    organization_id,
+                    monitors,
+                    between,
+                    PAGE as i64,
+                )
+                .await?;
+                let reached = match events.last() {
+                    Some(last) if events.len() == PAGE => last.position,
+                    _ => through,
+                };
                 let events = events.iter().filter_map(LiveEvent::new).map(Arc::new).collect();
                 Ok(Page { events, reached })
             }
