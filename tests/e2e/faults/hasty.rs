@@ -1,4 +1,5 @@
-//! What a recorder must not be: one that commits its offsets before its transaction.
+//! What a recorder must not be: one that commits its offsets before its transaction, or that asks the
+//! store about nothing.
 
 use pulsetrail_commands::recorder::RECORDER;
 use pulsetrail_domain::health::{Health, HealthCommand, ObservationPolicy};
@@ -21,14 +22,15 @@ pub(crate) async fn record_alone(corner: &Corner, hasty: bool) {
         if hasty {
             consumer.commit_message(&message, CommitMode::Async).unwrap();
         }
-        record(&store, result).await;
+        record(&store, result, false).await;
         if !hasty {
             consumer.commit_message(&message, CommitMode::Async).unwrap();
         }
     }
 }
 
-async fn record(store: &Store, message: ResultMessage) {
+/// Records one result. With `known_to_be_new` it takes for granted that the store does not have it.
+pub(crate) async fn record(store: &Store, message: ResultMessage, known_to_be_new: bool) {
     let id = message.monitor_id.to_string();
     let (mut monitor, mut health) = (Monitor::default(), Health::default());
     for stored in read_aggregate(&store.read, Monitor::AGGREGATE, &id, 0, 1_000).await.unwrap() {
@@ -40,7 +42,7 @@ async fn record(store: &Store, message: ResultMessage) {
     let command = HealthCommand::RecordCheck {
         result: Box::new(message.result),
         policy: ObservationPolicy::of(&monitor).unwrap(),
-        known_to_be_new: false,
+        known_to_be_new,
     };
     let Ok(events) = health.decide(&command) else { return };
     let events = events.iter().map(|event| NewEvent::health(message.monitor_id, event).unwrap());

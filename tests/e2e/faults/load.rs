@@ -7,7 +7,7 @@ use std::time::Duration;
 use pulsetrail_domain::check::{Failure, FailureCause, Outcome};
 use pulsetrail_domain::monitor::{MonitorCommand, MonitorConfig, MonitorRequest};
 use pulsetrail_domain::slot::scheduled_check_id;
-use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region};
+use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region, timestamp_from_millis};
 use pulsetrail_harness::{Corner, Dice, within};
 use pulsetrail_infra::kafka::{Kafka, message_headers};
 use pulsetrail_infra::messages::{RESULT_TYPE, ResultMessage};
@@ -48,24 +48,34 @@ struct Delivery {
 impl Load {
     /// Registers as many monitors.
     pub(crate) async fn new(corner: &Corner, monitors: usize) -> Self {
+        let load = Self::unregistered(corner, monitors).await;
+        load.register().await;
+        load
+    }
+
+    /// As many monitors that are not registered yet.
+    pub(crate) async fn unregistered(corner: &Corner, monitors: usize) -> Self {
         let store = corner.store().await;
         let kafka = corner.kafka();
-        let load = Self {
+        Self {
             organization: OrganizationId(Uuid::now_v7()),
             monitors: (0..monitors).map(|_| MonitorId(Uuid::now_v7())).collect(),
             commands: MonitorCommands::new(store),
             producer: kafka.producer().unwrap(),
             kafka,
-        };
-        for monitor in &load.monitors {
+        }
+    }
+
+    /// Registers the monitors.
+    pub(crate) async fn register(&self) {
+        for monitor in &self.monitors {
             let command = MonitorCommand::Register {
                 monitor_id: *monitor,
-                organization_id: load.organization,
+                organization_id: self.organization,
                 config: Box::new(config(1)),
             };
-            load.command(*monitor, command).await.unwrap();
+            self.command(*monitor, command).await.unwrap();
         }
-        load
     }
 
     /// Asks for something; what comes back is its acknowledgement.
@@ -156,8 +166,8 @@ impl Load {
         deliveries
     }
 
-    /// Two in five fail.
-    fn result(&self, monitor: MonitorId, slot: i64, dice: &mut Dice) -> ResultMessage {
+    /// A result of a monitor. Two in five fail.
+    pub(crate) fn result(&self, monitor: MonitorId, slot: i64, dice: &mut Dice) -> ResultMessage {
         let mut message = result_of(monitor, self.organization, slot_ms(slot));
         if dice.roll(5) < 2 {
             message.result.outcome = Outcome::Down;
@@ -171,16 +181,31 @@ impl Load {
         message
     }
 
-    fn produce(&self, delivery: &Delivery) -> DeliveryFuture {
-        let Delivery { message, partition, .. } = delivery;
-        let key = message.monitor_id.to_string();
+    /// Sends one result.
+    pub(crate) async fn produce_result(&self, message: &ResultMessage) {
         let payload = serde_json::to_vec(message).unwrap();
-        let (id, at) = (message.result.check_id.to_string(), message.result.started_at);
+        self.produce_bytes(&message.monitor_id.to_string(), &payload).await;
+    }
+
+    /// Sends whatever it is, and returns the partition and the offset that it has.
+    pub(crate) async fn produce_bytes(&self, key: &str, payload: &[u8]) -> (i32, i64) {
+        let delivered = self.hand_over(key, payload, None).await.unwrap();
+        let delivered = delivered.map_err(|(error, _)| error).unwrap();
+        (delivered.partition, delivered.offset)
+    }
+
+    fn produce(&self, delivery: &Delivery) -> DeliveryFuture {
+        let payload = serde_json::to_vec(&delivery.message).unwrap();
+        self.hand_over(&delivery.message.monitor_id.to_string(), &payload, delivery.partition)
+    }
+
+    fn hand_over(&self, key: &str, payload: &[u8], partition: Option<i32>) -> DeliveryFuture {
+        let (id, at) = (Uuid::now_v7().to_string(), timestamp_from_millis(FIRST_SLOT));
         let headers = message_headers(RESULT_TYPE, &id, at, self.organization);
         let topic = self.kafka.topics.results();
-        let record = FutureRecord::to(&topic).key(&key).payload(&payload).headers(headers);
+        let record = FutureRecord::to(&topic).key(key).payload(payload).headers(headers);
         let record = match partition {
-            Some(partition) => record.partition(*partition),
+            Some(partition) => record.partition(partition),
             None => record,
         };
         self.producer.send_result(record).map_err(|(error, _)| error).unwrap()

@@ -2,11 +2,13 @@
 
 mod away;
 mod engines;
+mod forgotten;
 mod hasty;
 mod hung_writer;
 pub(crate) mod judge;
 mod kill;
 mod load;
+mod poison;
 mod rebalance;
 mod relay;
 mod takeover;
