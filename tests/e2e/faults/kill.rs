@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pulsetrail_commands::recorder::RECORDER;
 use pulsetrail_domain::CheckId;
-use pulsetrail_harness::{Corner, Dice, RoleProcess};
+use pulsetrail_harness::{Corner, Dice, RoleProcess, until_ready};
 use pulsetrail_infra::engines::Engine;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use super::{dead_letters, prepare, short_or_long};
 use crate::corner;
 
 const SEED: u64 = 0x5EED_0004;
-/// How long what was left behind by the last death may take, once everything is there again.
+/// How long the lag that the deaths left may last once everything is there again.
 const RECOVERY: Duration = Duration::from_secs(10);
 
 /// Two recorders and two relays, for one to go on where the other died.
@@ -36,6 +36,12 @@ impl Roles {
         Self { roles }
     }
 
+    async fn until_ready(&self) {
+        for (_, process) in &self.roles {
+            until_ready(&process.url).await;
+        }
+    }
+
     /// Kills one of a kind, and starts another in its place.
     async fn kill(&mut self, role: &'static str, corner: &Corner) {
         let place = self.roles.iter().position(|(name, _)| *name == role).unwrap();
@@ -45,21 +51,22 @@ impl Roles {
     }
 }
 
-/// Kills as often, each of the four in turn in an order of chance.
+/// Kills as often, the four in turn in an order of chance, and returns when it did so last.
 async fn rage(
     deaths: usize,
     corner: &Corner,
     roles: &mut Roles,
     postgres: &OwnEngine,
     kafka: &OwnEngine,
-) {
+) -> Instant {
     let mut dice = Dice(SEED);
     let mut victims = Vec::new();
     for _ in 0..deaths {
         if victims.is_empty() {
             victims = vec!["recorder", "relay", "kafka", "postgres"];
         }
-        tokio::time::sleep(Duration::from_millis(200 + dice.roll(2_000))).await;
+        let pause = 500 + dice.roll(short_or_long(4_000, 8_000));
+        tokio::time::sleep(Duration::from_millis(pause)).await;
         let place = usize::try_from(dice.roll(victims.len() as u64)).unwrap();
         match victims.swap_remove(place) {
             "kafka" => kafka.kill().await,
@@ -67,6 +74,7 @@ async fn rage(
             role => roles.kill(role, corner).await,
         }
     }
+    Instant::now()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,26 +90,25 @@ async fn whoever_is_killed_no_acknowledged_result_is_lost_or_counted_twice() {
     urls.kafka_brokers.clone_from(&kafka.urls().kafka_brokers);
     let corner = Corner::new(&urls, env!("CARGO_BIN_EXE_pulsetrail")).await;
     prepare(&corner).await;
-    let load = Load::new(&corner, short_or_long(24, 60)).await;
+    let load = Load::new(&corner, 24).await;
     let mut roles = Roles::start(&corner).await;
-    for (_, process) in &roles.roles {
-        pulsetrail_harness::until_ready(&process.url).await;
-    }
+    roles.until_ready().await;
 
-    let (slots, deaths) = short_or_long((150, 6), (4_000, 80));
+    let (slots, deaths) = short_or_long((60, 6), (3_500, 80));
     let (mut dice, pace) = (Dice(SEED), Duration::from_millis(100));
-    let (sent, ()) = tokio::join!(
+    let (sent, last_death) = tokio::join!(
         load.send(slots, pace, &mut dice),
         rage(deaths, &corner, &mut roles, &postgres, &kafka)
     );
     until_postgres_answers(&corner.urls).await;
     until_kafka_answers(&corner).await;
+    roles.until_ready().await;
     let store = corner.store().await;
     let recovering = Instant::now();
     until_taken_in(&corner, RECORDER).await;
     until_published(&store).await;
-    let took = recovering.elapsed();
-    println!("{} results; the lag was gone after {took:?}", sent.len());
+    let (took, since) = (recovering.elapsed(), last_death.elapsed());
+    println!("{} results; the lag was gone after {took:?}, {since:?} after a death", sent.len());
     let mut topic = Topic::of(&corner);
     topic.until_complete(&store).await;
     assert_eq!(faults(&store, &sent).await, []);
