@@ -11,7 +11,7 @@ use pulsetrail_infra::{relay, settings, telemetry};
 
 use crate::dead_letters::DeadLetters;
 use crate::operator::Operators;
-use crate::{connect, dead_letters, operator, roles, up};
+use crate::{connect, dead_letters, egress_policy, operator, roles, up};
 
 /// An event-sourced uptime monitor.
 #[derive(Debug, Parser)]
@@ -59,6 +59,8 @@ enum Command {
     Operator(Operators),
     /// List every setting.
     Settings,
+    /// Print the shield's table as rules, so that the network can enforce it too.
+    EgressPolicy(egress_policy::Arguments),
     /// Serve the embedded ClickHouse engine over HTTP; `up` starts this by itself.
     #[command(hide = true)]
     ChdbServer(ChdbServer),
@@ -86,6 +88,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         _ => {}
     }
     let settings = Settings::load()?;
+    if let Command::EgressPolicy(arguments) = &cli.command {
+        print!("{}", egress_policy::render(&settings, arguments));
+        return Ok(());
+    }
     telemetry::install(&settings.log, settings.log_format).context("PULSETRAIL_LOG")?;
     // One provider of cryptography in the whole process; a second installation keeps the first.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -114,7 +120,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Migrate => Box::pin(connect::migrate(&settings)).await,
             Command::Operator(asked) => Box::pin(operator::run(&settings, asked)).await,
             Command::DeadLetters(asked) => Box::pin(dead_letters::run(&settings, asked)).await,
-            Command::ChdbServer(_) | Command::Settings => Ok(()),
+            Command::ChdbServer(_) | Command::Settings | Command::EgressPolicy(_) => Ok(()),
         }
     })
 }

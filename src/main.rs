@@ -5,6 +5,7 @@ mod cli;
 mod connect;
 mod dead_letters;
 mod demo;
+mod egress_policy;
 mod manners;
 mod operator;
 mod probe_http;

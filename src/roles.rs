@@ -62,6 +62,9 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
     let readiness = Readiness::default();
     let ready = readiness.of_role(role.name());
     tracing::info!(role = role.name(), listen = %address, "starting");
+    if let (Role::Prober(_) | Role::Server, Some(allowed)) = (&role, settings.allowed_egress()) {
+        tracing::warn!(egress.allowed = allowed, "the shield lets more through than its table");
+    }
 
     if let Role::Prober(region) = &role {
         let kafka = kafka(&settings)?;

@@ -39,6 +39,9 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
         () = shutdown.cancelled() => return Ok(()),
     };
     let demo = if with_demo { Some(demo::start_targets(&mut settings).await?) } else { None };
+    if let Some(allowed) = settings.allowed_egress() {
+        println!("  the shield lets {allowed} through (PULSETRAIL_EGRESS_ALLOW)");
+    }
     let urls = engines.urls().clone();
     let clickhouse_url = Url::parse(&urls.clickhouse_url).context("PULSETRAIL_CLICKHOUSE_URL")?;
     settings.database_url = Some(urls.database_url);

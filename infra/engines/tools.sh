@@ -52,6 +52,8 @@ missing_packages() {
   python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv
   [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ] ||
     echo ca-certificates
+  # One test has nft read the rules that are made for it; it does without where nft cannot be installed.
+  if has apt-get && [ "$(id -u)" = 0 ] && ! has nft; then echo nftables; fi
 }
 
 install_tools() {

@@ -228,6 +228,14 @@ pub struct Settings {
 pub struct SettingsError(pub Vec<String>);
 
 impl Settings {
+    /// The ranges that the shield lets through beyond its table, for people to read; none where there
+    /// are none.
+    #[must_use]
+    pub fn allowed_egress(&self) -> Option<String> {
+        let ranges: Vec<String> = self.egress_allow.iter().map(ToString::to_string).collect();
+        (!ranges.is_empty()).then(|| ranges.join(", "))
+    }
+
     /// Reads the settings of this process.
     ///
     /// # Errors

@@ -8,6 +8,9 @@ mod event;
 mod judge;
 mod ranges;
 mod refusal;
+mod rules;
+#[cfg(test)]
+mod rules_tests;
 #[cfg(test)]
 mod tests;
 
@@ -16,3 +19,4 @@ pub use event::{EgressEvent, EgressOrigin};
 pub use judge::{EgressPolicy, OWN_RANGE, Ruling, Verdict};
 pub use ranges::{RANGES, Range, most_specific};
 pub use refusal::Refusal;
+pub use rules::{AddressRange, Opening};

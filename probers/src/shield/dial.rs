@@ -110,3 +110,75 @@ fn is_own_shortage(error: &io::Error) -> bool {
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn answering() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    /// A listener that accepts nothing and whose queue is full: who connects hears nothing.
+    async fn silent() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        let patience = Duration::from_millis(200);
+        while let Ok(stream) = tokio::time::timeout(patience, connect_once(address)).await {
+            waiting.push(stream.unwrap());
+        }
+        (listener, waiting, address)
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_says_nothing_does_not_keep_the_next_waiting() {
+        let (_silent, _queue, nobody) = silent().await;
+        let (_answering, somebody) = answering().await;
+        let (_, reached) = first_of(&[nobody, nobody, somebody], soon()).await.unwrap();
+        assert_eq!(reached, somebody);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_is_followed_by_the_next_at_once() {
+        let (gone, refusing) = answering().await;
+        drop(gone);
+        let (_answering, somebody) = answering().await;
+        let (_, reached) = first_of(&[refusing, refusing, somebody], soon()).await.unwrap();
+        assert_eq!(reached, somebody);
+        let failed = first_of(&[refusing], soon()).await.unwrap_err();
+        assert_eq!(failed, DialError::Refused(refusing));
+    }
+
+    #[tokio::test]
+    async fn who_is_reached_first_is_kept_and_the_others_are_given_up() {
+        let (_silent, _queue, nobody) = silent().await;
+        let (answering, somebody) = answering().await;
+        let addresses = [somebody, nobody, somebody];
+        let (stream, _) = first_of(&addresses, soon()).await.unwrap();
+        let (_accepted, from) = answering.accept().await.unwrap();
+        assert_eq!(stream.local_addr().unwrap(), from);
+        let again = tokio::time::timeout(Duration::ZERO, answering.accept()).await;
+        assert!(again.is_err(), "it was dialled once");
+    }
+
+    #[tokio::test]
+    async fn the_time_is_for_all_addresses_together() {
+        let (_silent, _queue, nobody) = silent().await;
+        let deadline = Instant::now() + Duration::from_millis(300);
+        let failed = first_of(&[nobody; 8], deadline).await.unwrap_err();
+        assert_eq!(failed, DialError::Timeout(nobody));
+    }
+}

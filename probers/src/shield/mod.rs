@@ -5,6 +5,8 @@
 //! dialled, so that a name cannot lead to one place when it is judged and to another when it is
 //! dialled. One refused address refuses the name.
 
+#[cfg(test)]
+mod canary_tests;
 mod dial;
 mod local;
 mod resolve;

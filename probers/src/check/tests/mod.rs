@@ -1,5 +1,6 @@
 //! Checks against real targets on loopback.
 
+mod hostile;
 mod http;
 mod redirects;
 mod target;
