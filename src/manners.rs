@@ -8,7 +8,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use pulsetrail_infra::http::Problem;
+use pulsetrail_infra::http::{Problem, RequestTime};
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::settings::{Origin, Settings};
 use pulsetrail_infra::trace::{TRACEPARENT, Traceparent};
@@ -21,6 +21,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id that is taken over, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
+/// Headers that a request may have. With more than 100 hyper refuses it, without a word.
+const MAX_HEADERS: usize = 64;
+
 /// Adds it all to the routes.
 pub(crate) fn with_manners(routes: Router, settings: &Settings) -> Router {
     let time = Duration::from_secs(u64::from(settings.request_seconds));
@@ -32,6 +35,7 @@ pub(crate) fn with_manners(routes: Router, settings: &Settings) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
         })
         .layer(from_fn_with_state(time, limit_time))
+        .layer(from_fn(limit_headers))
         .layer(CatchPanicLayer::custom(|_| Problem::internal("a handler panicked").into_response()))
         .layer(CompressionLayer::new())
         .layer(from_fn_with_state(secure, protect));
@@ -89,7 +93,17 @@ fn trace(headers: &mut HeaderMap) -> Traceparent {
     })
 }
 
-async fn limit_time(State(time): State<Duration>, request: Request, next: Next) -> Response {
+async fn limit_headers(request: Request, next: Next) -> Response {
+    if request.headers().len() <= MAX_HEADERS {
+        return next.run(request).await;
+    }
+    let detail = format!("A request may have {MAX_HEADERS} headers.");
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    Problem::new(status, "too_many_headers", detail).into_response()
+}
+
+async fn limit_time(State(time): State<Duration>, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(RequestTime(time));
     match tokio::time::timeout(time, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::unavailable("a request took too long").into_response(),
@@ -239,6 +253,22 @@ mod tests {
             ask(routes(&[("PULSETRAIL_REQUEST_SECONDS", "1")]), request("/slow")).await;
         assert_eq!((status, &headers["retry-after"]), (503, &HeaderValue::from_static("1")));
         assert_eq!(body["code"], "unavailable");
+    }
+
+    #[tokio::test]
+    async fn a_request_has_no_more_headers_than_it_may() {
+        let with = |number: usize| {
+            let mut request = request("/fine");
+            for _ in 0..number {
+                request.headers_mut().append("x-some", HeaderValue::from_static("value"));
+            }
+            request
+        };
+        // Two are made here: the request's id and its trace.
+        assert_eq!(ask(routes(&[]), with(MAX_HEADERS - 2)).await.0, 200);
+        let (status, headers, body) = ask(routes(&[]), with(MAX_HEADERS)).await;
+        assert_eq!((status, &body["code"]), (431, &"too_many_headers".into()));
+        assert!(headers.contains_key("x-request-id"));
     }
 
     #[tokio::test]

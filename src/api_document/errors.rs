@@ -37,7 +37,6 @@ fn require(path: &str, operation: &mut Value) {
 }
 
 fn statuses(path: &str, method: &str, operation: &Value) -> Vec<(&'static str, &'static str)> {
-    let has_body = operation.get("requestBody").is_some();
     let is_secured = operation.get("security").is_some();
     let header = |name: &str| {
         operation.get("parameters").and_then(Value::as_array).is_some_and(|parameters| {
@@ -46,6 +45,7 @@ fn statuses(path: &str, method: &str, operation: &Value) -> Vec<(&'static str, &
     };
     let mut statuses = vec![
         ("400", "The request cannot be read."),
+        ("431", "There are more headers than a request may have."),
         ("429", "There were too many: wait as long as `Retry-After` says."),
         ("500", "Something is wrong here; `request_id` is for who runs the installation."),
         ("503", "An engine is busy or away: try again."),
@@ -57,20 +57,18 @@ fn statuses(path: &str, method: &str, operation: &Value) -> Vec<(&'static str, &
         statuses.push(("401", "The credentials are not good."));
         statuses.push(("403", "This is not open to the caller."));
     }
-    if path.contains('{') || path.ends_with("/accept") {
+    if path.contains('{') || path.ends_with("/accept") || path.ends_with("/sse") {
         statuses.push(("404", "There is no such thing, or it is another organization's."));
     }
     if method != "get" {
         statuses.push(("409", "It is in a state that does not allow this."));
         statuses.push(("413", "The body is too long."));
+        statuses.push(("408", "The body did not come in time."));
         statuses.push(("415", "The body is not said to be JSON."));
         statuses.push(("422", "Some values are not valid; `errors` has all of them."));
     }
     if header("If-Match") {
         statuses.push(("412", "It is at another version."));
-    }
-    if has_body {
-        statuses.push(("408", "The body did not come in time."));
     }
     statuses
 }

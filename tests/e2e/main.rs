@@ -13,6 +13,7 @@ mod egress;
 mod faults;
 mod layout;
 mod live;
+mod manners;
 mod on_demand;
 mod once;
 mod path;

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use pulsetrail_harness::{Answer, User, eventually, until_ready};
+use pulsetrail_infra::store::{APPEND_LOCK, Store};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::corner;
 
@@ -24,28 +27,51 @@ async fn registered(pool: &PgPool) -> i64 {
     sqlx::query_scalar(count).fetch_one(pool).await.unwrap()
 }
 
+/// Holds the lock of the log until a request waits for it: all that it still has to do is to commit, in
+/// one statement, and to answer.
+async fn hold_the_log(store: &Store) -> Transaction<'static, Postgres> {
+    let mut held = store.read.begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock($1)")
+        .bind(APPEND_LOCK)
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    held
+}
+
+async fn until_it_waits(store: &Store) {
+    let waits = "select exists (select from pg_locks join pg_database on pg_database.oid = database
+                 where locktype = 'advisory' and not granted and datname = current_database())";
+    eventually("the registration waits for the lock", async || {
+        sqlx::query_scalar::<_, bool>(waits).fetch_one(&store.write).await.unwrap().then_some(())
+    })
+    .await;
+}
+
+async fn until_registered(store: &Store, number: i64) {
+    eventually("the registration is committed", async || {
+        (registered(&store.write).await == number).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_dies_between_the_commit_and_the_answer_makes_one_monitor() {
     let corner = corner().await;
     let app = corner.start().await;
     let user = User::sign_up(&app.url).await;
     let store = corner.store().await;
-    // The answer needs this table, the commit does not.
-    let mut lock = store.read.begin().await.unwrap();
-    sqlx::query("lock table monitor_status in access exclusive mode")
-        .execute(&mut *lock)
-        .await
-        .unwrap();
+    let held = hold_the_log(&store).await;
     let first = tokio::spawn({
         let user = user.clone();
         async move { register(&user).await }
     });
-    eventually("the registration is committed", async || {
-        (registered(&store.write).await == 1).then_some(())
-    })
-    .await;
+    until_it_waits(&store).await;
+    // Postgres goes on; the server learns nothing of it any more.
+    app.signal("-STOP");
+    held.rollback().await.unwrap();
+    until_registered(&store, 1).await;
     app.kill().await;
-    lock.rollback().await.unwrap();
     assert!(first.await.unwrap().is_none(), "nobody was answered");
 
     let app = corner.start().await;
@@ -60,29 +86,41 @@ async fn a_server_that_dies_between_the_commit_and_the_answer_makes_one_monitor(
     assert_eq!(again.get(ROUTE).await.body["items"].as_array().unwrap().len(), 1);
 }
 
+/// Sends a registration and cuts the connection, with a reset, before it is answered.
+async fn register_and_cut(user: &User, store: &Store, key: &str) {
+    let before = registered(&store.write).await;
+    let held = hold_the_log(store).await;
+    let body = json!({"url": "https://example.com"}).to_string();
+    let host = user.url.strip_prefix("http://").unwrap();
+    let request = format!(
+        "POST {ROUTE} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {}\r\n{key}\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        user.token,
+        body.len()
+    );
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    until_it_waits(store).await;
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    held.rollback().await.unwrap();
+    until_registered(store, before + 1).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_is_cut_before_the_answer_makes_one_monitor() {
     let corner = corner().await;
     let app = corner.start().await;
     let user = User::sign_up(&app.url).await;
     let store = corner.store().await;
-    let mut lock = store.read.begin().await.unwrap();
-    sqlx::query("lock table monitor_status in access exclusive mode")
-        .execute(&mut *lock)
-        .await
-        .unwrap();
-    let first = tokio::spawn({
-        let user = user.clone();
-        async move { register(&user).await }
-    });
-    eventually("the registration is committed", async || {
-        (registered(&store.write).await == 1).then_some(())
-    })
-    .await;
-    first.abort();
-    assert!(first.await.is_err(), "the connection is cut");
-    lock.rollback().await.unwrap();
+    register_and_cut(&user, &store, "idempotency-key: once\r\n").await;
     let answer = register(&user).await.unwrap();
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
     assert_eq!(registered(&store.read).await, 1);
+
+    // Whoever sends no key has two: that would be seen.
+    register_and_cut(&user, &store, "").await;
+    let body = json!({"url": "https://example.com"});
+    assert_eq!(user.post(ROUTE, &body).await.status, StatusCode::CREATED);
+    assert_eq!(registered(&store.read).await, 1 + 2);
 }

@@ -5,10 +5,13 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use pulsetrail_infra::dead_letters::{self, RetryError, Scope, StoredLetter};
-use pulsetrail_infra::http::{Identity, Page, Pagination, Parameters, Problem};
+use pulsetrail_infra::http::{
+    IdempotencyKey, Identity, Page, Pagination, Parameters, Problem, is_done, note_done,
+};
 use uuid::Uuid;
 
 use super::CommandState;
+use super::no_body::NoBody;
 use super::request::Writer;
 
 /// Lists them, newest first.
@@ -61,7 +64,8 @@ pub(crate) async fn show(
     letter.map(Json).ok_or_else(Problem::not_found)
 }
 
-/// Has one tried again: 202 with it. 409 of one that cannot be.
+/// Has one tried again: 202 with it. 409 of one that cannot be. With an `Idempotency-Key` it is tried
+/// once, however often that is asked for.
 #[utoipa::path(
     post,
     path = "/api/v1/dead-letters/{id}/retry",
@@ -69,6 +73,7 @@ pub(crate) async fn show(
     operation_id = "retryDeadLetter",
     params(
         ("id" = uuid::Uuid, Path, description = "Its id."),
+        ("Idempotency-Key" = Option<String>, Header, description = "A text of the caller's own: the same request sent again with it has its effect once.", min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$"),
     ),
     responses((status = 202, description = "The dead letter, which is tried again.", body = ref(pulsetrail_infra::http::schema_of::<StoredLetter>()))),
     security(("bearer" = []), ("cookie" = [])),
@@ -77,19 +82,37 @@ pub(crate) async fn retry(
     State(state): State<CommandState>,
     Writer(identity): Writer,
     Path(id): Path<String>,
+    key: IdempotencyKey,
+    _: NoBody,
 ) -> Result<(StatusCode, Json<StoredLetter>), Problem> {
-    let scope = scope(&identity);
+    let (scope, id) = (scope(&identity), parsed(&id)?);
     let CommandState { store, kafka, producer, .. } = &state;
+    let organization_id = identity.organization_id;
+    let mark = key.id(organization_id, &format!("POST /api/v1/dead-letters/{id}/retry"));
+    if let Some(mark) = mark
+        && is_done(&store.read, organization_id, mark).await?
+    {
+        let letter = dead_letters::show(&store.read, scope, id).await?;
+        return Ok((StatusCode::ACCEPTED, Json(letter.ok_or_else(Problem::not_found)?)));
+    }
     let by = format!("user:{}", identity.user_id);
-    let retried = dead_letters::retry(store, kafka, producer, scope, parsed(&id)?, &by).await;
-    match retried {
-        Ok(letter) => Ok((StatusCode::ACCEPTED, Json(letter))),
-        Err(RetryError::NotFound) => Err(Problem::not_found()),
-        Err(error @ RetryError::Impossible(_)) => {
-            Err(Problem::new(StatusCode::CONFLICT, "not_retryable", error.to_string()))
+    let retried = dead_letters::retry(store, kafka, producer, scope, id, &by).await;
+    let letter = retried.map_err(refusal)?;
+    if let Some(mark) = mark {
+        // Who dies before this sends the message once more: what it leads to is counted once.
+        note_done(&store.write, organization_id, mark).await?;
+    }
+    Ok((StatusCode::ACCEPTED, Json(letter)))
+}
+
+fn refusal(error: RetryError) -> Problem {
+    match error {
+        RetryError::NotFound => Problem::not_found(),
+        RetryError::Impossible(_) => {
+            Problem::new(StatusCode::CONFLICT, "not_retryable", error.to_string())
         }
-        Err(RetryError::Store(error)) => Err(error.into()),
-        Err(RetryError::Kafka(error)) => Err(Problem::unavailable(error)),
+        RetryError::Store(error) => error.into(),
+        RetryError::Kafka(error) => Problem::unavailable(error),
     }
 }
 

@@ -2,10 +2,8 @@
 
 mod auth;
 mod dead_letters;
-mod json_body;
 mod me;
 mod monitors;
-mod no_body;
 mod people;
 mod precondition;
 mod request;
@@ -17,7 +15,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, post};
 use pulsetrail_domain::check::CheckResult;
-use pulsetrail_infra::http::{Components, MonitorBody, Page, Problem};
+use pulsetrail_infra::http::{Components, MonitorBody, Page, Problem, json_body, no_body};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
 

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use pulsetrail_domain::{OrganizationId, Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::Problem;
@@ -111,6 +111,51 @@ impl IdempotencyKey {
             )),
         }
     }
+}
+
+/// The route of the notes of what was done.
+const DONE: &str = "done";
+
+/// Notes that a request was carried out that leaves no trace of its own. `mark` is the id that its key
+/// leads to.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn note_done(
+    executor: impl PgExecutor<'_>,
+    organization_id: OrganizationId,
+    mark: Uuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into idempotency_keys (organization_id, route, key, body_hash)
+         values ($1, $2, $3, '') on conflict (organization_id, route, key) do nothing",
+    )
+    .bind(organization_id.0)
+    .bind(DONE)
+    .bind(mark.to_string())
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Whether a request was noted as carried out.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn is_done(
+    executor: impl PgExecutor<'_>,
+    organization_id: OrganizationId,
+    mark: Uuid,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "select exists (select from idempotency_keys
+                        where organization_id = $1 and route = $2 and key = $3)",
+    )
+    .bind(organization_id.0)
+    .bind(DONE)
+    .bind(mark.to_string())
+    .fetch_one(executor)
+    .await
 }
 
 /// The hash of a body's meaning: neither the order of fields nor white space changes it.

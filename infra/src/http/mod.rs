@@ -7,11 +7,14 @@ mod client;
 mod document;
 mod idempotency;
 mod identity;
+pub mod json_body;
 mod monitor_body;
+pub mod no_body;
 mod page;
 mod parameters;
 mod problem;
 mod rate_limit;
+mod request_time;
 mod shared_limit;
 mod tickets;
 
@@ -19,7 +22,7 @@ pub use access_tokens::{AccessTokens, TokenClaims};
 pub use authenticator::{API_KEY_PREFIX, Authenticator, SESSION_COOKIE, cookie, secret_hash};
 pub use client::Ingress;
 pub use document::{Components, schema_of};
-pub use idempotency::{IdempotencyKey, body_hash};
+pub use idempotency::{IdempotencyKey, body_hash, is_done, note_done};
 pub use identity::{Credential, Identity};
 pub use monitor_body::{
     MONITOR_BODY_COLUMNS, MONITOR_BODY_TABLES, MonitorBody, MonitorParts, load_monitor_body,
@@ -29,5 +32,6 @@ pub use parameters::{NoParameters, Parameters};
 pub use problem::Problem;
 pub use pulsetrail_domain::Role;
 pub use rate_limit::{RateLimit, RateSettings};
+pub use request_time::RequestTime;
 pub use shared_limit::SharedLimit;
 pub use tickets::Ticket;

@@ -91,6 +91,42 @@ async fn a_pause_that_is_sent_again_does_not_undo_a_resumption() {
     assert_eq!(more.body["errors"][0]["pointer"], "/status", "{}", more.body);
 }
 
+/// Sent again, neither what was done nor what there was nothing to do for happens once more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_sent_again_does_not_undo_what_others_did_since() {
+    let commands = Commands::start(&corner().await).await;
+    let user = User::sign_up(&commands.url).await;
+    let new = async || {
+        let answer = user.post("/api/v1/monitors", &json!({"url": "https://example.com"})).await;
+        answer.body["id"].as_str().unwrap().to_owned()
+    };
+    let (running, paused) = (new().await, new().await);
+    user.post(&format!("/api/v1/monitors/{paused}/pause"), &json!({})).await;
+    let call = json!({"operations": [
+        {"action": "pause", "id": running}, {"action": "pause", "id": paused},
+    ]});
+    let bulk = "/api/v1/monitors/bulk";
+    let alone = format!("/api/v1/monitors/{paused}/pause");
+    assert_eq!(statuses(&with_key(&user, bulk, "k", &call).await), [200, 200]);
+    assert_eq!(with_key(&user, &alone, "k", &json!({})).await.status, StatusCode::OK);
+    for id in [&running, &paused] {
+        user.post(&format!("/api/v1/monitors/{id}/resume"), &json!({})).await;
+    }
+    let events = commands.events().await;
+    let again = with_key(&user, bulk, "k", &call).await;
+    assert_eq!(statuses(&again), [200, 200]);
+    for item in again.body["items"].as_array().unwrap() {
+        assert_eq!(item["monitor"]["status"], "pending", "{item}");
+    }
+    assert_eq!(with_key(&user, &alone, "k", &json!({})).await.body["status"], "pending");
+    assert_eq!(commands.events().await, events);
+    // Another key is another request.
+    assert_eq!(
+        with_key(&user, bulk, "l", &call).await.body["items"][0]["monitor"]["status"],
+        "paused"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_organization_has_no_more_monitors_than_it_may() {
     let commands =

@@ -10,7 +10,9 @@ mod limits;
 mod monitors;
 mod operators;
 mod reconfigure;
+mod sessions;
 mod together;
+mod tokens;
 
 use std::net::SocketAddr;
 

@@ -93,3 +93,46 @@ async fn patches_of_different_fields_at_once_are_all_kept() {
     assert_eq!(tags.as_object().unwrap().len(), 5, "{tags}");
     assert_eq!(commands.events().await, 5);
 }
+
+impl Theirs {
+    /// Two people add a letter to the name at once, from the version that both of them saw; whoever is
+    /// told that it is another one by now looks again. Returns the name, and how often that was told.
+    async fn two_letters(&self, careful: bool) -> (String, usize) {
+        let seen = self.patch(None, &json!({"name": "-"})).await;
+        let add = async |letter: &str| {
+            let (mut seen, mut refused) = ((seen.headers["etag"].clone(), "-".to_owned()), 0);
+            loop {
+                let name = format!("{}{letter}", seen.1);
+                let tag = careful.then(|| seen.0.to_str().unwrap());
+                let answer = self.patch(tag, &json!({"name": name})).await;
+                if answer.status == StatusCode::OK {
+                    return refused;
+                }
+                assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED, "{}", answer.body);
+                refused += 1;
+                let current = self.patch(None, &json!({})).await;
+                seen = (current.headers["etag"].clone(), name_of(&current));
+            }
+        };
+        let (one, other) = tokio::join!(add("a"), add("b"));
+        (name_of(&self.patch(None, &json!({})).await), one + other)
+    }
+}
+
+fn name_of(answer: &Answer) -> String {
+    answer.body["name"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_change_the_same_version_one_is_refused_and_nothing_is_lost() {
+    let commands = Commands::start(&corner().await).await;
+    let monitor = Theirs::register(&commands).await;
+    for _ in 0..5 {
+        let (name, refused) = monitor.two_letters(true).await;
+        assert_eq!((name.len(), refused), (3, 1), "{name}");
+        assert!(name.contains('a') && name.contains('b'), "{name}");
+    }
+    // Without If-Match the first letter is lost: that would be seen.
+    let (name, refused) = monitor.two_letters(false).await;
+    assert_eq!((name.len(), refused), (2, 0), "{name}");
+}

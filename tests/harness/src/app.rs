@@ -161,8 +161,16 @@ impl App {
     ///
     /// # Panics
     /// When it does not stop within 20 s.
-    pub async fn stop(mut self) -> ExitStatus {
+    pub async fn stop(self) -> ExitStatus {
         self.signal("-TERM");
+        self.stopped().await
+    }
+
+    /// Waits until it has ended, as it was asked to before.
+    ///
+    /// # Panics
+    /// When it does not stop within 20 s.
+    pub async fn stopped(mut self) -> ExitStatus {
         let stopped = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await;
         stopped.expect("it stops in time").expect("its status")
     }

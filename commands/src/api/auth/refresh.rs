@@ -1,7 +1,6 @@
 //! `POST /api/v1/auth/refresh`: the next tokens of a session.
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use pulsetrail_infra::http::{Problem, cookie};
 use schemars::JsonSchema;
@@ -48,7 +47,7 @@ pub(crate) async fn refresh(
         Some(token) => (token, true),
         None => {
             let headers = request.headers().clone();
-            let bytes = Bytes::from_request(request, &state).await.map_err(json_body::unread)?;
+            let bytes = json_body::read(request, &state).await?;
             if bytes.is_empty() {
                 return Err(invalid_refresh_token());
             }

@@ -6,6 +6,7 @@ use pulsetrail_domain::monitor::MonitorCommand;
 use pulsetrail_infra::http::Problem;
 
 use super::super::CommandState;
+use super::super::no_body::NoBody;
 use super::response::Addressed;
 
 /// Archives a monitor: 204, also of one that is archived already.
@@ -24,6 +25,7 @@ use super::response::Addressed;
 pub(crate) async fn archive(
     State(state): State<CommandState>,
     addressed: Addressed,
+    _: NoBody,
 ) -> Result<StatusCode, Problem> {
     addressed.execute(&state, MonitorCommand::Archive).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -17,6 +17,7 @@ use super::super::CommandState;
 use super::super::json_body::JsonBody;
 use super::super::request::{RequestContext, Writer};
 use super::check;
+use super::once::Marked;
 use super::register::Registration;
 
 /// Operations in one call at most.
@@ -209,8 +210,16 @@ impl Call<'_> {
         let organization_id = self.identity.organization_id;
         let request = MonitorRequest { expected_version: None, command };
         let metadata = self.context.metadata(&self.identity);
-        let monitors = &self.state.monitors;
-        let monitor = monitors.execute(organization_id, id, request, metadata).await?;
+        let monitor = match self.key.item_id(organization_id, ROUTE, Some(index)) {
+            None => self.state.monitors.execute(organization_id, id, request, metadata).await?,
+            Some(mark) => {
+                let marked = Marked { organization_id, monitor_id: id, mark };
+                match marked.done_before(self.state).await? {
+                    Some(monitor) => monitor,
+                    None => marked.carry_out(self.state, request, metadata).await?,
+                }
+            }
+        };
         let (status, monitor) = if archives {
             (StatusCode::NO_CONTENT, None)
         } else {

@@ -8,6 +8,7 @@ mod counts;
 mod egress;
 mod fields;
 mod merge_patch;
+mod once;
 pub(crate) mod pause;
 pub(crate) mod reconfigure;
 pub(crate) mod register;

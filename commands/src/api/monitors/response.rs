@@ -12,6 +12,7 @@ use super::super::CommandState;
 use super::super::precondition::Precondition;
 use super::super::request::{MonitorPath, RequestContext, Writer};
 use super::egress;
+use super::once::Marked;
 use super::rules::Objection;
 
 /// What every command to a monitor that exists comes with.
@@ -57,10 +58,7 @@ impl Addressed {
         state: &CommandState,
         command: MonitorCommand,
     ) -> Result<StoredMonitor, Problem> {
-        let expected_version = match &self.precondition {
-            Precondition::None => None,
-            precondition => precondition.expected_version(&self.load(state).await?.monitor)?,
-        };
+        let expected_version = self.wanted_version(state).await?;
         self.execute_at(state, MonitorRequest { expected_version, command }).await
     }
 
@@ -74,29 +72,23 @@ impl Addressed {
     ) -> Result<StoredMonitor, Problem> {
         let organization_id = self.identity().organization_id;
         let route = format!("{command:?} {}", self.monitor_id());
-        let Some(mark) = key.id(organization_id, &route).map(|id| id.to_string()) else {
+        let Some(mark) = key.id(organization_id, &route) else {
             return self.execute(state, command).await;
         };
-        let id = self.monitor_id().to_string();
-        let done: bool = sqlx::query_scalar(
-            "select exists (select from events where aggregate_type = 'monitor'
-                and aggregate_id = $1 and metadata ->> 'idempotency' = $2)",
-        )
-        .bind(&id)
-        .bind(&mark)
-        .fetch_one(&state.store.read)
-        .await?;
-        if done {
-            return self.load(state).await;
+        let marked = Marked { organization_id, monitor_id: self.monitor_id(), mark };
+        if let Some(monitor) = marked.done_before(state).await? {
+            return Ok(monitor);
         }
-        let expected_version = match &self.precondition {
-            Precondition::None => None,
-            precondition => precondition.expected_version(&self.load(state).await?.monitor)?,
-        };
-        let mut metadata = self.context.metadata(self.identity());
-        metadata.insert("idempotency".to_owned(), mark);
+        let expected_version = self.wanted_version(state).await?;
         let request = MonitorRequest { expected_version, command };
-        Ok(state.monitors.execute(organization_id, self.monitor_id(), request, metadata).await?)
+        marked.carry_out(state, request, self.context.metadata(self.identity())).await
+    }
+
+    async fn wanted_version(&self, state: &CommandState) -> Result<Option<i64>, Problem> {
+        match &self.precondition {
+            Precondition::None => Ok(None),
+            precondition => precondition.expected_version(&self.load(state).await?.monitor),
+        }
     }
 
     /// Answers to a change that the installation objects to.

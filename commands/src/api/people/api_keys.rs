@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::super::CommandState;
 use super::super::json_body::JsonBody;
+use super::super::no_body::NoBody;
 use super::super::request::{IdPath, Manager, RequestContext};
 use super::{ROLES, good_name, page, role};
 use crate::accounts::{self, ApiKey, NewApiKey};
@@ -137,6 +138,7 @@ pub(crate) async fn revoke_api_key(
     Manager(identity): Manager,
     IdPath(id): IdPath,
     context: RequestContext,
+    _: NoBody,
 ) -> Result<StatusCode, Problem> {
     let (organization_id, metadata) = (identity.organization_id, context.metadata(&identity));
     let revoked =

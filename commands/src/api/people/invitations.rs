@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::super::CommandState;
 use super::super::json_body::JsonBody;
+use super::super::no_body::NoBody;
 use super::super::request::{IdPath, Manager, RequestContext};
 use super::{ROLES, page, role};
 use crate::accounts::{self, Email, Invitation, Membership};
@@ -123,6 +124,7 @@ pub(crate) async fn withdraw_invitation(
     Manager(identity): Manager,
     IdPath(id): IdPath,
     context: RequestContext,
+    _: NoBody,
 ) -> Result<StatusCode, Problem> {
     let (organization_id, metadata) = (identity.organization_id, context.metadata(&identity));
     let id = InvitationId(id);

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::super::CommandState;
 use super::super::json_body::JsonBody;
+use super::super::no_body::NoBody;
 use super::super::request::{IdPath, Manager, RequestContext};
 use super::{ROLES, page, role};
 use crate::accounts::{self, Member};
@@ -95,6 +96,7 @@ pub(crate) async fn remove_member(
     identity: Identity,
     IdPath(id): IdPath,
     context: RequestContext,
+    _: NoBody,
 ) -> Result<StatusCode, Problem> {
     if UserId(id) != identity.user_id || identity.session_id().is_err() {
         identity.may_manage()?;

@@ -5,15 +5,23 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use pulsetrail_domain::monitor::Violation;
-use pulsetrail_infra::http::Problem;
+
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
+
+use super::{Problem, RequestTime};
+
+/// How many arrays and objects may lie in one another.
+const MAX_DEPTH: usize = 32;
 
 /// A request's body, read as JSON. Refused with 413 where it is too long, 415 where it is not said to
 /// be JSON, 400 where it is no JSON, and 422, with the place as a JSON pointer, where it is JSON of
 /// another shape.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct JsonBody<T>(pub(crate) T);
+pub struct JsonBody<T>(
+    /// What the body says.
+    pub T,
+);
 
 impl<T, S> FromRequest<S> for JsonBody<T>
 where
@@ -24,25 +32,52 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
         require_json(request.headers())?;
-        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
-        parse(&bytes).map(Self)
+        parse(&read(request, state).await?).map(Self)
     }
 }
 
-/// Refuses a body that is not said to be JSON.
-pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    if says_json(headers) {
+/// Reads a request's whole body. Refused with 413 where it is too long, and 408 where it does not come
+/// in time.
+///
+/// # Errors
+/// 413, 408, or 400 where it could not be read.
+pub async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    // What is left of the time is for the work.
+    let time = request.extensions().get::<RequestTime>().copied().unwrap_or_default();
+    let reading = Bytes::from_request(request, state);
+    match tokio::time::timeout(time.0 * 2 / 3, reading).await {
+        Ok(read) => read.map_err(unread),
+        Err(_) => {
+            let detail = "The body did not come in time.";
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail))
+        }
+    }
+}
+
+/// Refuses a body that is not said to be JSON, or is said to be compressed.
+///
+/// # Errors
+/// 415.
+pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    if says_json(headers) && is_plain(headers) {
         return Ok(());
     }
     Err(Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
-        "The body must be JSON: Content-Type: application/json.",
+        "The body must be JSON and not compressed: Content-Type: application/json.",
     ))
 }
 
 /// Reads `text` as a `T`.
-pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+///
+/// # Errors
+/// 400 where it is no JSON or nested too deep, 422 where it is of another shape.
+pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    if is_too_deep(text) {
+        let detail = format!("The body is nested deeper than {MAX_DEPTH} arrays and objects.");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "nested_too_deep", detail));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         if error.inner().is_data() {
@@ -56,16 +91,17 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
 }
 
 /// Reads a `T` out of JSON that was read before.
-pub(crate) fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Problem> {
+///
+/// # Errors
+/// 422 where it is of another shape.
+pub fn parse_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(value)
         .map_err(|error| Problem::invalid(vec![violation("", &error)]))
 }
 
 /// What serde refused, and where, as a pointer behind `prefix`.
-pub(crate) fn violation(
-    prefix: &str,
-    error: &serde_path_to_error::Error<serde_json::Error>,
-) -> Violation {
+#[must_use]
+pub fn violation(prefix: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> Violation {
     let mut pointer = prefix.to_owned();
     for segment in error.path() {
         match segment {
@@ -84,7 +120,8 @@ pub(crate) fn violation(
 }
 
 /// A key as a part of a JSON pointer (RFC 6901, 3).
-pub(crate) fn escape(key: &str) -> String {
+#[must_use]
+pub fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
@@ -103,7 +140,31 @@ fn says_json(headers: &HeaderMap) -> bool {
         .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
 }
 
-pub(crate) fn unread(rejection: BytesRejection) -> Problem {
+/// Whether the body comes as it is (RFC 9110, 8.4): none is decompressed here.
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONTENT_ENCODING).iter().all(|coding| coding == "identity")
+}
+
+/// Whether more arrays and objects lie in one another than any body here has.
+fn is_too_deep(text: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text {
+        match (in_string, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => in_string = !in_string,
+            (false, b'[' | b'{') => depth += 1,
+            (false, b']' | b'}') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
+}
+
+fn unread(rejection: BytesRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let detail = "The body is longer than this route takes.";
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
@@ -152,6 +213,32 @@ mod tests {
         assert_eq!(refusal(r#"{"list":[],"a/b":1}"#), invalid("/a~1b"));
         assert_eq!(refusal("{}"), invalid(""));
         assert_eq!(refusal("7"), invalid(""));
+    }
+
+    #[test]
+    fn a_body_is_nested_no_deeper_than_it_may() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parse::<serde_json::Value>(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert_eq!(refusal(&nested(MAX_DEPTH + 1)), (400, "nested_too_deep", None));
+        assert_eq!(refusal(&"{\"a\":".repeat(100_000)).1, "nested_too_deep");
+        // What stands in a text is no nesting, and what was closed before is none any more.
+        let text = format!("\"{}\\\"{}\"", "[".repeat(40), "{".repeat(40));
+        assert!(parse::<String>(text.as_bytes()).is_ok(), "{text}");
+        let flat = format!("[{}0]", "[],".repeat(100));
+        assert!(parse::<serde_json::Value>(flat.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_compressed_body_is_refused() {
+        let headers = |coding: &'static str| {
+            let value = axum::http::HeaderValue::from_static;
+            HeaderMap::from_iter([
+                (header::CONTENT_TYPE, value("application/json")),
+                (header::CONTENT_ENCODING, value(coding)),
+            ])
+        };
+        assert!(require_json(&headers("identity")).is_ok());
+        assert_eq!(require_json(&headers("gzip")).unwrap_err().status, 415);
     }
 
     #[test]
