@@ -29,8 +29,10 @@ pub enum FailureCause {
     DnsRefused,
     /// The resolver did not answer in time.
     DnsTimeout,
-    /// The name exists and has no address.
+    /// The name exists and has no address, or no record of the type that was asked for.
     DnsNoRecords,
+    /// An expected answer is not among those that came.
+    DnsAnswerUnexpected,
     /// The address refused the connection.
     ConnectRefused,
     /// The connection was reset while it was made.
@@ -47,8 +49,10 @@ pub enum FailureCause {
     TlsWrongHost,
     /// The certificate is signed by itself.
     TlsSelfSigned,
-    /// The certificate's issuer is not trusted, or its chain is incomplete.
+    /// The certificate's issuer is not trusted.
     TlsUnknownIssuer,
+    /// The server leaves out a certificate between its own and a trusted one.
+    TlsIncompleteChain,
     /// No TLS version or cipher in common.
     TlsProtocol,
     /// The handshake failed in another way.
@@ -61,7 +65,7 @@ pub enum FailureCause {
     HttpTimeoutBody,
     /// The connection was closed before the answer ended.
     HttpClosedEarly,
-    /// The answer is not HTTP.
+    /// The answer is not HTTP, or its framing or its compression is broken.
     HttpInvalid,
     /// The answer's body or header is larger than the limit.
     HttpTooLarge,
@@ -69,10 +73,20 @@ pub enum FailureCause {
     HttpRedirectLoop,
     /// More redirects than allowed.
     HttpTooManyRedirects,
-    /// A redirect without a usable `Location`, or from https to http.
+    /// A redirect without a usable `Location`.
     HttpRedirectInvalid,
+    /// A redirect from https to http.
+    HttpDowngrade,
     /// The status is not among the expected ones.
     HttpStatusUnexpected,
+    /// Something that was asserted of the answer is not true.
+    AssertionFailed,
+    /// No report came in time.
+    HeartbeatMissed,
+    /// A secret that the check needs could not be opened: the target was not asked.
+    SecretUnavailable,
+    /// This prober does not make checks of that kind.
+    CheckUnsupported,
     /// The shield refused the address.
     ShieldRefused,
 }
@@ -104,6 +118,93 @@ pub struct TimingsUs {
     pub total: u32,
 }
 
+/// What a check found out besides how it ended. A part that there is nothing to say about is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Findings {
+    /// The certificate that was shown: of every TLS check, and of an HTTPS check that warns of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+    /// What is good for now and will not be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+    /// What the DNS answered, as zone files write it: at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<String>,
+    /// The assertion that is not true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assertion: Option<FailedAssertion>,
+    /// Each attempt, where there was more than one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptSummary>,
+}
+
+/// A server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// Until when it is valid.
+    pub expires_at: Timestamp,
+    /// Whole days until then, from the check's beginning; negative once it has expired.
+    pub days_left: i64,
+    /// Whom it is for, as a distinguished name (RFC 4514); at most 200 characters.
+    pub subject: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// How many certificates the server sent.
+    pub chain_length: u32,
+}
+
+/// What is good for now and will not be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Warning {
+    /// The stable code.
+    pub code: WarningCode,
+    /// One sentence for people.
+    pub detail: String,
+}
+
+/// What a warning is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WarningCode {
+    /// The certificate expires soon.
+    CertificateExpiresSoon,
+}
+
+/// An assertion that is not true.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FailedAssertion {
+    /// Its place among the target's assertions, from 0.
+    pub index: u32,
+    /// What was expected, for people; at most 200 characters.
+    pub expected: String,
+    /// What there was instead, cut to 200 characters, without the monitor's secrets; none where there
+    /// was nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub got: Option<String>,
+}
+
+/// One of several attempts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptSummary {
+    /// When it began, in ms after the check did.
+    pub after_ms: u32,
+    /// How long it took, in ms.
+    pub took_ms: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The final answer's status, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
+    /// Why it was not up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<FailureCause>,
+}
+
 /// The result of one check, as a prober reports it and as `CheckCompleted` keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -132,6 +233,9 @@ pub struct CheckResult {
     pub config_version: i64,
     /// How long the result counts as its region's vote, from `scheduled_at`.
     pub valid_for_ms: i64,
+    /// What else was found out; none where that is nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub findings: Option<Box<Findings>>,
 }
 
 impl CheckResult {

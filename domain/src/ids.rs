@@ -73,6 +73,11 @@ uuid_newtype! {
     CheckId
 }
 
+uuid_newtype! {
+    /// One secret that checks need, kept encrypted beside the log.
+    SecretId
+}
+
 /// A place in the one order of a cell's events. The first event is at 1; 0 is before all of them.
 #[derive(
     Clone,

@@ -15,7 +15,8 @@ mod role;
 pub mod slot;
 
 pub use ids::{
-    ApiKeyId, CheckId, InvitationId, MonitorId, OrganizationId, Position, SessionId, UserId,
+    ApiKeyId, CheckId, InvitationId, MonitorId, OrganizationId, Position, SecretId, SessionId,
+    UserId,
 };
 pub use region::{InvalidRegion, Region};
 pub use role::Role;

@@ -119,7 +119,7 @@ mod tests {
             aggregate_id: monitor_id.to_string(),
             sequence: 1,
             event_type: "CheckCompleted".to_owned(),
-            event_version: "1.0".to_owned(),
+            event_version: "1.1".to_owned(),
             recorded_at: timestamp_from_millis(3),
             payload: to_raw_value(&payload).unwrap(),
         }

@@ -29,6 +29,7 @@ const SCHEMA: &[&str] = &[
     include_str!("../../schemas/clickhouse/0001_checks.sql"),
     include_str!("../../schemas/clickhouse/0002_transitions.sql"),
     include_str!("../../schemas/clickhouse/0003_projected.sql"),
+    include_str!("../../schemas/clickhouse/0004_check_findings.sql"),
 ];
 
 /// Makes the database and applies every part of the schema that is not there yet.

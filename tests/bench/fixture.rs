@@ -60,6 +60,7 @@ pub(crate) fn result(monitor: MonitorId, round: i64) -> CheckResult {
         attempts: 1,
         config_version: 1,
         valid_for_ms: 2 * INTERVAL_MS + 10_000,
+        findings: None,
     }
 }
 
@@ -111,7 +112,7 @@ pub(crate) async fn register(store: &Store, monitors: &[MonitorId]) {
                 guard: None,
                 events: vec![NewEvent {
                     event_type: "MonitorRegistered",
-                    event_version: "1.0",
+                    event_version: "1.1",
                     payload: tagged["MonitorRegistered"].to_string(),
                 }],
             }

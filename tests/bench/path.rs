@@ -158,6 +158,7 @@ async fn send_results(kafka: &Kafka, monitors: &[MonitorId], organization: Organ
                 attempts: 1,
                 config_version: 1,
                 valid_for_ms: 200_000,
+                findings: None,
             },
             refusal: None,
         };

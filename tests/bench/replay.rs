@@ -66,7 +66,7 @@ async fn fill(store: &Store, rows: i64) {
     sqlx::query(
         "insert into events (aggregate_type, aggregate_id, sequence, organization_id,
                              event_type, event_version, payload, metadata)
-         select 'health', id, round, $3, 'CheckCompleted', '1.0', payload::json, '{}'
+         select 'health', id, round, $3, 'CheckCompleted', '1.1', payload::json, '{}'
          from generate_series(1, $4) as round
          cross join unnest($1::text[], $2::text[]) as one (id, payload)",
     )

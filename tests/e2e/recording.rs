@@ -37,6 +37,7 @@ pub(crate) fn result_of(
             attempts: 1,
             config_version: 1,
             valid_for_ms: 200_000,
+            findings: None,
         },
         refusal: None,
     }

@@ -34,7 +34,7 @@ fn know_the_old_version() {
         event: "MonitorReconfigured",
         from: "0.9",
         to: "1.0",
-        convert: |mut own| json!({ "config": own["settings"].take() }),
+        convert: Some(|mut own| json!({ "config": own["settings"].take() })),
     }]);
 }
 
@@ -92,7 +92,7 @@ async fn append(
 }
 
 fn assert_current(what: &str, event: &Event) {
-    assert_eq!(event.event_version, "1.0", "{what}");
+    assert_eq!(event.event_version, "1.1", "{what}");
     let payload: Value = serde_json::from_str(event.payload.get()).unwrap();
     assert_eq!(payload["config"]["name"], "old", "{what}");
     event.monitor_event().unwrap();
@@ -156,7 +156,7 @@ async fn an_event_in_an_old_version_is_seen_in_the_current_one_by_every_reader()
         loop {
             let message = consumer.recv().await.unwrap();
             if attribute(&message, "ce_id").unwrap() == position.to_string() {
-                assert_eq!(attribute(&message, "ce_eventversion").unwrap(), "1.0");
+                assert_eq!(attribute(&message, "ce_eventversion").unwrap(), "1.1");
                 assert_current("the relay", &event_from_message(&message).unwrap().0);
                 break;
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::target::Target;
+use super::targets::Target;
 use crate::Region;
 
 /// Everything that can be set on a monitor. A value of this type obeys every limit only after
@@ -145,56 +145,14 @@ impl MonitorConfig {
             "/tags",
             "must be at most 50, with keys of 1 to 64 and values of at most 256 characters",
         );
-        let Target::Http(http) = &self.target;
-        check(http.max_redirects <= 20, "/target/max_redirects", "must be at most 20");
-        check(
-            (1..=20).contains(&http.expected_status.len()),
-            "/target/expected_status",
-            "must name 1 to 20 statuses",
-        );
-        check(
-            http.body.as_ref().is_none_or(|body| body.len() <= 65_536),
-            "/target/body",
-            "must have at most 65536 bytes",
-        );
-        check(http.headers.len() <= 50, "/target/headers", "must be at most 50");
-        for (name, value) in &http.headers {
-            if let Some(detail) = header_fault(name, value) {
-                let name = name.replace('~', "~0").replace('/', "~1");
-                violations.push(Violation::new(format!("/target/headers/{name}"), detail));
-            }
-        }
+        self.target.validate(&mut violations);
         violations
-    }
-}
-
-/// Headers that would put a secret into the log.
-const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
-/// Headers that the prober itself sets (RFC 9112).
-const FRAMING_HEADERS: [&str; 6] =
-    ["host", "content-length", "transfer-encoding", "connection", "upgrade", "te"];
-
-fn header_fault(name: &str, value: &str) -> Option<&'static str> {
-    let lower = name.to_ascii_lowercase();
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || name.len() > 128 || !name.bytes().all(token) {
-        Some("is no header name (RFC 9110)")
-    } else if SECRET_HEADERS.contains(&lower.as_str()) {
-        Some("would be kept in the log in clear; secret headers cannot be set yet")
-    } else if FRAMING_HEADERS.contains(&lower.as_str()) {
-        Some("is set by the prober")
-    } else if value.len() > 4_096
-        || value.bytes().any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f)
-    {
-        Some("must have at most 4096 bytes and no control characters")
-    } else {
-        None
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::super::target::{HttpTarget, TargetUrl};
+    use super::super::targets::{HttpTarget, TargetUrl};
     use super::*;
 
     pub(crate) fn config() -> MonitorConfig {
@@ -221,7 +179,7 @@ pub(crate) mod tests {
         config.confirmations = 0;
         config.regions.push(Region::default());
         config.quorum = Some(3);
-        let Target::Http(http) = &mut config.target;
+        let Target::Http(http) = &mut config.target else { panic!("another kind") };
         http.headers.insert("Authorization".to_owned(), "Bearer x".to_owned());
         http.headers.insert("x\r\ny".to_owned(), String::new());
         let violations = config.validate();

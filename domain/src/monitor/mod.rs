@@ -5,7 +5,7 @@ mod config;
 mod pause;
 mod reconfigure;
 mod register;
-mod target;
+mod targets;
 
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
@@ -13,9 +13,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use config::{MonitorConfig, Retries, Violation};
-pub use target::{
-    HttpMethod, HttpTarget, InvalidStatusRange, InvalidTargetUrl, MAX_URL_BYTES, StatusRange,
-    Target, TargetUrl,
+pub use targets::{
+    Assertion, DnsTarget, HeartbeatTarget, HttpAuth, HttpMethod, HttpTarget, InvalidResolver,
+    InvalidStatusRange, InvalidTargetHost, InvalidTargetUrl, JsonOperator, MAX_URL_BYTES,
+    RecordType, ResolverAddress, SECRET_HEADERS, SecretRef, StatusRange, Target, TargetHost,
+    TargetUrl, TcpTarget, TextOperator, TlsTarget, header_value_fault, json_path, regex,
 };
 
 use crate::catalogue::current_version;

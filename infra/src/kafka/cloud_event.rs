@@ -164,7 +164,7 @@ mod tests {
             aggregate_id: "some id".to_owned(),
             sequence: 3,
             event_type: "WentDown".to_owned(),
-            event_version: "1.0".to_owned(),
+            event_version: "1.1".to_owned(),
             recorded_at: DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap(),
             payload: RawValue::from_string(r#"{"a":1}"#.to_owned()).unwrap(),
         };

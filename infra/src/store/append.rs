@@ -7,7 +7,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::compact::{COMPACT_EVENT, compact};
+use super::compact::{compact, is_compact};
 
 /// One event to be stored.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl NewEvent {
     pub fn health(monitor: MonitorId, event: &HealthEvent) -> Result<Self, serde_json::Error> {
         let (event_type, event_version) = (event.name(), event.version());
         let compact = match event {
-            HealthEvent::CheckCompleted(result) if (event_type, event_version) == COMPACT_EVENT => {
+            HealthEvent::CheckCompleted(result) if is_compact(event_type, event_version) => {
                 compact(monitor, result)
             }
             _ => None,

@@ -20,10 +20,11 @@
 //! | `attempts` | `attempts` | 1 |
 //! | `region` | `region` | `default` |
 //! | `check` | `check_id` | it is [`scheduled_check_id`] of the monitor, the region and `at` |
+//! | `found` | `findings`, since 1.1 | there were none |
 //!
 //! Readers never see it: [`expand`] gives back exactly the JSON that the domain event has. A row in the
-//! full form is read as it stands. This is the compact form of version 1.0 of the event; a later version
-//! gets one of its own, or none.
+//! full form is read as it stands. This is the compact form of versions 1.0 and 1.1 of the event; a later
+//! version gets one of its own, or none.
 
 mod expand;
 mod scan;
@@ -32,15 +33,17 @@ mod tests;
 
 use std::borrow::Cow;
 
-use pulsetrail_domain::check::{CheckResult, Failure, Outcome, TimingsUs};
+use pulsetrail_domain::check::{CheckResult, Failure, Findings, Outcome, TimingsUs};
 use pulsetrail_domain::slot::scheduled_check_id;
 use pulsetrail_domain::{CheckId, MonitorId, Region, Timestamp, timestamp_from_millis};
 use serde::{Deserialize, Serialize};
 
 pub(super) use expand::expand;
 
-/// The event that is stored in the compact form, and the version of its shape.
-pub(super) const COMPACT_EVENT: (&str, &str) = ("CheckCompleted", "1.0");
+/// Whether events of a type and version are stored in the compact form.
+pub(super) fn is_compact(event_type: &str, event_version: &str) -> bool {
+    event_type == "CheckCompleted" && matches!(event_version, "1.0" | "1.1")
+}
 
 /// What every compact payload begins with, and no full one.
 const BEGINS_WITH: &str = "{\"at\":";
@@ -67,6 +70,8 @@ struct Compact<'a> {
     region: Option<Cow<'a, Region>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     check: Option<CheckId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    found: Option<Cow<'a, Findings>>,
 }
 
 /// A check of a monitor in its compact form; none where that cannot hold it exactly, as a time that is
@@ -89,6 +94,7 @@ pub(super) fn compact(monitor: MonitorId, result: &CheckResult) -> Option<String
         region: (result.region.as_str() != Region::DEFAULT)
             .then_some(Cow::Borrowed(&result.region)),
         check: (result.check_id != derived).then_some(result.check_id),
+        found: result.findings.as_deref().map(Cow::Borrowed),
     };
     serde_json::to_string(&compact).ok()
 }

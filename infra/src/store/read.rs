@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgExecutor, Row};
 
-use super::compact::{COMPACT_EVENT, expand};
+use super::compact::{expand, is_compact};
 use super::upcast::to_current;
 use super::{Event, StoreError};
 
@@ -169,8 +169,8 @@ pub(super) fn bare_event(row: &PgRow) -> Result<Event, sqlx::Error> {
     let aggregate_id: &str = row.try_get(3)?;
     // A `json` value travels as its text.
     let stored: &str = row.try_get_unchecked(8)?;
-    let is_check = (event_type, event_version) == COMPACT_EVENT;
-    let payload = match is_check.then(|| expand(aggregate_id.parse().ok()?, stored)).flatten() {
+    let compact = is_compact(event_type, event_version);
+    let payload = match compact.then(|| expand(aggregate_id.parse().ok()?, stored)).flatten() {
         Some(payload) => payload,
         None => {
             let stored = RawValue::from_string(stored.to_owned())

@@ -8,6 +8,8 @@
 
 use std::sync::OnceLock;
 
+use pulsetrail_domain::health::Health;
+use pulsetrail_domain::monitor::Monitor;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -25,12 +27,24 @@ pub struct Upcaster {
     /// The version that comes out.
     pub to: &'static str,
     /// Makes the event's own fields in the one version of those in the other. What it cannot make
-    /// sense of it leaves: decoding says what is wrong with it.
-    pub convert: fn(Value) -> Value,
+    /// sense of it leaves: decoding says what is wrong with it. None where the later version only has
+    /// more to say.
+    pub convert: Option<fn(Value) -> Value>,
 }
 
-/// Every step there is. No event type has changed yet.
-const UPCASTERS: &[Upcaster] = &[];
+const fn more_to_say(aggregate: &'static str, event: &'static str) -> Upcaster {
+    Upcaster { aggregate, event, from: "1.0", to: "1.1", convert: None }
+}
+
+/// Every step there is.
+const UPCASTERS: &[Upcaster] = &[
+    // Further kinds of targets; assertions, who asks, and secret headers of the one there was.
+    more_to_say(Monitor::AGGREGATE, "MonitorRegistered"),
+    more_to_say(Monitor::AGGREGATE, "MonitorReconfigured"),
+    // Further causes, and what else was found out.
+    more_to_say(Health::AGGREGATE, "CheckCompleted"),
+    more_to_say(Health::AGGREGATE, "WentDown"),
+];
 
 static MORE: OnceLock<Vec<Upcaster>> = OnceLock::new();
 
@@ -61,13 +75,14 @@ pub(crate) fn to_current(mut event: Event) -> Event {
 }
 
 fn converted(payload: &RawValue, step: &Upcaster) -> Option<Box<RawValue>> {
+    let convert = step.convert?;
     let before = serde_json::from_str(payload.get()).ok()?;
-    to_raw_value(&(step.convert)(before)).ok()
+    to_raw_value(&convert(before)).ok()
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use pulsetrail_domain::monitor::{Monitor, MonitorEvent};
+    use pulsetrail_domain::monitor::MonitorEvent;
     use pulsetrail_domain::{OrganizationId, Position, timestamp_from_millis};
     use serde_json::json;
 
@@ -77,12 +92,12 @@ pub(super) mod tests {
     /// Two versions that never were: 0.8 had the configuration as `settings`, 0.9 under its name but
     /// without `confirmations`.
     pub(in crate::store) fn install() {
-        let step = |from, to, convert| Upcaster {
+        let step = |from, to, convert: fn(Value) -> Value| Upcaster {
             aggregate: Monitor::AGGREGATE,
             event: "MonitorReconfigured",
             from,
             to,
-            convert,
+            convert: Some(convert),
         };
         add_upcasters(vec![
             step("0.8", "0.9", |mut own| json!({ "config": own["settings"].take() })),
@@ -131,7 +146,7 @@ pub(super) mod tests {
             [("0.8", json!({"settings": config()})), ("0.9", json!({"config": config()}))]
         {
             let event = to_current(stored(version, &payload));
-            assert_eq!(event.event_version, "1.0");
+            assert_eq!(event.event_version, "1.1");
             assert_eq!(name_in(&event.monitor_event().unwrap()), "old");
             // Again it changes nothing.
             assert_eq!(to_current(event.clone()).payload.get(), event.payload.get());
@@ -141,7 +156,7 @@ pub(super) mod tests {
     #[test]
     fn a_version_that_no_step_leads_from_is_unknown_whatever_its_payload() {
         install();
-        for version in ["0.7", "1.1", "2.0"] {
+        for version in ["0.7", "1.2", "2.0"] {
             let mut payload = json!({"config": config()});
             payload["config"]["confirmations"] = json!(1);
             let event = to_current(stored(version, &payload));

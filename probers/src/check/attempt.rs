@@ -22,6 +22,20 @@ pub(super) struct Attempt {
     pub(super) refusal: Option<Refusal>,
 }
 
+impl Attempt {
+    /// What comes of a job that is not for this prober.
+    pub(super) fn unsupported(kind: &str) -> Self {
+        let detail = format!("This prober makes no checks of the kind {kind:?}.");
+        Self {
+            outcome: Outcome::Down,
+            http_status: None,
+            failure: Some(failure(FailureCause::CheckUnsupported, detail)),
+            timings_us: TimingsUs::default(),
+            refusal: None,
+        }
+    }
+}
+
 /// Why an attempt did not go through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {

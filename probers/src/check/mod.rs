@@ -69,6 +69,7 @@ impl Checker {
                 attempts,
                 config_version: job.config_version,
                 valid_for_ms: job.valid_for_ms,
+                findings: None,
             },
             refusal,
         }
@@ -77,6 +78,7 @@ impl Checker {
     async fn attempt(&self, target: &Target, deadline: Instant) -> Attempt {
         match target {
             Target::Http(target) => http::attempt(&self.shield, &self.tls, target, deadline).await,
+            other => Attempt::unsupported(other.kind()),
         }
     }
 }

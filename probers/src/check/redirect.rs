@@ -59,7 +59,7 @@ impl Trail {
             .map_err(|error| invalid(format!("{origin} redirects to an unusable URL: {error}.")))?;
         if from.url.url().scheme() == "https" && url.url().scheme() == "http" {
             let detail = format!("{origin} redirects from https down to {}.", url.as_str());
-            return Err(invalid(detail));
+            return Err(Fault::failed(FailureCause::HttpDowngrade, detail));
         }
         if self.visited.len() > self.most {
             let detail = format!("More than {} redirects; the last was to {origin}.", self.most);
@@ -137,7 +137,7 @@ mod unit_tests {
             );
         }
         let down = from("https://a.example/", "http://a.example/");
-        assert_eq!(down, Err(FailureCause::HttpRedirectInvalid));
+        assert_eq!(down, Err(FailureCause::HttpDowngrade));
         let first = step("http://a.example/", HttpMethod::Get);
         let nowhere = Trail::begin(&first, 5).next(&first, StatusCode::FOUND, &HeaderMap::new());
         assert!(nowhere.is_err());

@@ -58,7 +58,7 @@ async fn make(desk: &Desk, lane: Lane, job: &Job) -> Result<ResultMessage, Dropp
     let left = (job.deadline - Utc::now()).to_std().map_err(|_| Dropped::Deadline)?;
     // First the host's turn, then a check's: who waits for a busy host keeps nobody else waiting.
     let turn = async {
-        let host = desk.hosts.acquire(host(job), lane).await?;
+        let host = desk.hosts.acquire(&host(job), lane).await?;
         let check = desk.checks.acquire(lane).await?;
         Some((host, check))
     };
@@ -79,9 +79,15 @@ async fn make(desk: &Desk, lane: Lane, job: &Job) -> Result<ResultMessage, Dropp
 }
 
 /// What checks of the same host have in common.
-fn host(job: &Job) -> &str {
+fn host(job: &Job) -> String {
     match &job.target {
-        Target::Http(http) => http.url.url().host_str().unwrap_or_default(),
+        Target::Http(http) => http.url.url().host_str().unwrap_or_default().to_owned(),
+        Target::Tcp(tcp) => tcp.host.to_string(),
+        Target::Tls(tls) => tls.host.to_string(),
+        Target::Dns(dns) => {
+            dns.resolver.map_or_else(|| dns.name.to_string(), |resolver| resolver.to_string())
+        }
+        Target::Heartbeat(_) => String::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use pulsetrail_domain::catalogue::current_version;
 use pulsetrail_domain::{OrganizationId, Position, timestamp_from_millis};
 use serde_json::json;
 use serde_json::value::to_raw_value;
@@ -14,7 +15,7 @@ fn event(kind: &str, payload: &serde_json::Value) -> Event {
         aggregate_id: MonitorId::default().to_string(),
         sequence: 1,
         event_type: kind.to_owned(),
-        event_version: "1.0".to_owned(),
+        event_version: current_version(Health::AGGREGATE, kind).unwrap().to_owned(),
         recorded_at: timestamp_from_millis(0),
         payload: to_raw_value(payload).unwrap(),
     }

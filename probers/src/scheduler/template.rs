@@ -91,7 +91,7 @@ impl Template {
         let object = serde_json::to_string(&constant)?;
         let fields = object.trim_start_matches('{');
         let fields = fields.strip_suffix('}').unwrap_or(fields);
-        let subject = serde_json::to_string(config.target.summary())?;
+        let subject = serde_json::to_string(&config.target.summary())?;
         // Wherever it is found, the three parts make up the whole again.
         let (before, after) = fields.split_once(&subject).unwrap_or((fields, ""));
         let subject = if before.len() == fields.len() { "" } else { &subject };
@@ -185,7 +185,7 @@ pub(super) mod tests {
     #[test]
     fn a_job_holds_what_its_monitor_says() {
         let mut config = config("https://example.com/a\"b?c=%22&timeout_ms=1", 120);
-        let Target::Http(http) = &mut config.target;
+        let Target::Http(http) = &mut config.target else { panic!("another kind") };
         http.headers.insert("X-Url".to_owned(), "https://example.com/ \\ \"ä\"".to_owned());
         http.body = Some(http.url.as_str().to_owned());
         let job = job_of(&config, 1_700_000_000_123);

@@ -39,6 +39,8 @@ pub(crate) struct CheckRow {
     pub(crate) attempts: u32,
     pub(crate) config_version: i64,
     pub(crate) valid_for_ms: i64,
+    /// As JSON; empty where there were none.
+    pub(crate) findings: String,
 }
 
 /// A row holds what this version does not know.
@@ -74,6 +76,12 @@ impl CheckRow {
             attempts: result.attempts,
             config_version: result.config_version,
             valid_for_ms: result.valid_for_ms,
+            // What the event says in JSON can be said in JSON.
+            findings: result
+                .findings
+                .as_ref()
+                .and_then(|findings| serde_json::to_string(findings).ok())
+                .unwrap_or_default(),
         }
     }
 
@@ -109,6 +117,12 @@ impl CheckRow {
             attempts: self.attempts,
             config_version: self.config_version,
             valid_for_ms: self.valid_for_ms,
+            findings: if self.findings.is_empty() {
+                None
+            } else {
+                let findings = serde_json::from_str(&self.findings);
+                Some(findings.map_err(|error| unreadable(error.to_string()))?)
+            },
         })
     }
 }
@@ -129,6 +143,7 @@ mod tests {
             "failure": {"cause": "http_status_unexpected", "detail": "503 is not 2xx"},
             "timings_us": {"dns": 1, "connect": 2, "tls": 3, "first_byte": 4, "total": 10},
             "attempts": 2, "config_version": 3, "valid_for_ms": 130_000,
+            "findings": {"answers": ["192.0.2.1"]},
         });
         let result: CheckResult = serde_json::from_value(json.clone()).unwrap();
         let event = Event {

@@ -99,6 +99,7 @@ fn transition(
 
 #[cfg(test)]
 mod tests {
+    use pulsetrail_domain::catalogue::current_version;
     use pulsetrail_domain::{OrganizationId, timestamp_from_millis};
     use serde_json::json;
     use serde_json::value::to_raw_value;
@@ -114,7 +115,7 @@ mod tests {
             aggregate_id: Uuid::from_u128(2).to_string(),
             sequence: position,
             event_type: kind.1.to_owned(),
-            event_version: "1.0".to_owned(),
+            event_version: current_version(kind.0, kind.1).unwrap().to_owned(),
             recorded_at: timestamp_from_millis(position * 1_000),
             payload: to_raw_value(payload).unwrap(),
         }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use url::Host;
 
 use super::fields::{Fields, refuse_nul};
+use super::target_body;
 
 const DEFAULT_INTERVAL_SECONDS: u32 = 60;
 const DEFAULT_TIMEOUT_MS: u32 = 10_000;
@@ -140,7 +141,7 @@ fn config(body: Value, violations: &mut Vec<Violation>) -> (Option<MonitorConfig
     fields.finish();
     let target = match (url, described) {
         (Some(url), None) => Some(Target::Http(HttpTarget::get(url))),
-        (None, Some(described)) => target(described, violations),
+        (None, Some(described)) => target_body::read(described, violations),
         _ => None,
     };
     let stand_in = || stand_in_url().map(|url| Target::Http(HttpTarget::get(url)));
@@ -158,57 +159,22 @@ fn config(body: Value, violations: &mut Vec<Violation>) -> (Option<MonitorConfig
     (config, url_pointer)
 }
 
-fn target(described: Value, violations: &mut Vec<Violation>) -> Option<Target> {
-    let mut fields = Fields::of(described, "/target", violations)?;
-    let kind = match fields.take::<String>("type") {
-        Some(kind) => kind,
-        None => {
-            fields.refuse("type", "must be \"http\"");
-            return None;
-        }
-    };
-    if kind != "http" {
-        fields.refuse("type", "must be \"http\"");
-        return None;
-    }
-    let given = fields.has("url");
-    let url = fields.take::<TargetUrl>("url");
-    if !given {
-        fields.refuse("url", "is needed");
-    }
-    // Read also where there is no URL, for their mistakes.
-    let method = fields.take("method");
-    let headers = fields.take("headers");
-    let body = fields.take("body");
-    let follow_redirects = fields.take("follow_redirects");
-    let max_redirects = fields.take("max_redirects");
-    let verify_tls = fields.take("verify_tls");
-    let expected_status = fields.take("expected_status");
-    fields.finish();
-    let default = HttpTarget::get(url.or_else(stand_in_url)?);
-    Some(Target::Http(HttpTarget {
-        method: method.unwrap_or(default.method),
-        headers: headers.unwrap_or(default.headers),
-        body,
-        follow_redirects: follow_redirects.unwrap_or(default.follow_redirects),
-        max_redirects: max_redirects.unwrap_or(default.max_redirects),
-        verify_tls: verify_tls.unwrap_or(default.verify_tls),
-        expected_status: expected_status.unwrap_or(default.expected_status),
-        url: default.url,
-    }))
-}
-
 /// Stands in for a URL that is missing or cannot be read; RFC 6761 keeps `.invalid` for nobody.
-fn stand_in_url() -> Option<TargetUrl> {
+pub(super) fn stand_in_url() -> Option<TargetUrl> {
     TargetUrl::try_from("http://stand-in.invalid".to_owned()).ok()
 }
 
 /// The name of a monitor that was given none: its host, and the port where that is not the scheme's.
 fn default_name(target: &Target) -> String {
-    let Target::Http(http) = target;
-    let url = http.url.url();
-    let host = url.host().as_ref().map(Host::to_string).unwrap_or_default();
-    let name = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+    let name = match target {
+        Target::Http(http) => {
+            let url = http.url.url();
+            let host = url.host().as_ref().map(Host::to_string).unwrap_or_default();
+            url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+        }
+        Target::Tls(tls) if tls.port == 443 => tls.host.to_string(),
+        other => other.summary().into_owned(),
+    };
     // A name has at most 200 characters, a host 253.
     name.chars().take(200).collect()
 }
@@ -268,7 +234,7 @@ mod tests {
         assert_eq!(config.name, "api");
         assert_eq!(config.retries, Retries { max_attempts: 3, ..Retries::default() });
         assert_eq!((config.regions.len(), config.quorum), (2, Some(2)));
-        let Target::Http(http) = config.target;
+        let Target::Http(http) = config.target else { panic!("another kind") };
         assert_eq!((http.method, http.body.as_deref()), (HttpMethod::Post, Some("ping")));
         assert!(!http.follow_redirects && !http.verify_tls);
         assert_eq!((http.max_redirects, http.expected_status.len()), (0, 2));

@@ -1,7 +1,7 @@
 //! Whether a target may be dialled, as far as that can be said without asking DNS. The prober judges
 //! again, with the addresses that the name leads to when it dials.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use pulsetrail_domain::egress::{EgressEvent, EgressOrigin, EgressPolicy, Verdict};
 use pulsetrail_domain::monitor::Target;
@@ -9,32 +9,58 @@ use pulsetrail_domain::{MonitorId, OrganizationId};
 use pulsetrail_infra::egress::report;
 use pulsetrail_infra::http::Problem;
 use pulsetrail_infra::store::append_refusals;
-use url::Url;
+use url::{Host, Url};
 
 use super::super::CommandState;
 use super::rules::Objection;
 use crate::accounts::Metadata;
 
-/// Why the target may not be dialled; none where it may, or where only DNS can tell.
-pub(super) fn refusal(policy: &EgressPolicy, target: &Target) -> Option<(Verdict, Url)> {
-    let Target::Http(http) = target;
-    refusal_of_url(policy, http.url.url()).map(|verdict| (verdict, http.url.url().clone()))
+/// Why the target may not be dialled, and where in the body that stands.
+pub(super) struct Refused {
+    /// The place, as a JSON pointer.
+    pub(super) pointer: &'static str,
+    /// The shield's word.
+    pub(super) verdict: Verdict,
+    /// What was to be dialled.
+    pub(super) url: Url,
 }
 
-/// Why nothing may be dialled that a URL's host says outright, at its port.
-fn refusal_of_url(policy: &EgressPolicy, url: &Url) -> Option<Verdict> {
-    if let Some(verdict) = policy.judge_url_literal(url) {
-        return (!verdict.is_accepted()).then_some(verdict);
-    }
-    let port = url.port_or_known_default()?;
-    if !names_this_machine(url.domain()?) {
+/// Why the target, whose URL stands at `url_pointer` if it has one, may not be dialled; none where it
+/// may be, or where only DNS can tell.
+pub(super) fn refusal(
+    policy: &EgressPolicy,
+    target: &Target,
+    url_pointer: &'static str,
+) -> Option<Refused> {
+    let (pointer, verdict) = match target {
+        Target::Http(http) => {
+            let url = http.url.url();
+            (url_pointer, judge(policy, url.host()?, url.port_or_known_default()?)?)
+        }
+        Target::Tcp(tcp) => ("/target/host", judge(policy, tcp.host.host(), tcp.port)?),
+        Target::Tls(tls) => ("/target/host", judge(policy, tls.host.host(), tls.port)?),
+        Target::Dns(dns) => ("/target/resolver", policy.judge(dns.resolver?.0)),
+        Target::Heartbeat(_) => return None,
+    };
+    if verdict.is_accepted() {
         return None;
     }
-    // Either address may be dialled: it is refused where both are.
-    let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-    let verdicts = loopback.map(|ip| policy.judge(SocketAddr::new(ip, port)));
-    let [first, _] = verdicts;
-    verdicts.iter().all(|verdict| !verdict.is_accepted()).then_some(first)
+    Some(Refused { pointer, verdict, url: target.dialled_url()? })
+}
+
+/// The verdict on a host, as far as there is one without DNS.
+fn judge(policy: &EgressPolicy, host: Host<&str>, port: u16) -> Option<Verdict> {
+    let literal = |ip: IpAddr| policy.judge(SocketAddr::new(ip, port));
+    match host {
+        Host::Ipv4(address) => Some(literal(address.into())),
+        Host::Ipv6(address) => Some(literal(address.into())),
+        Host::Domain(name) if names_this_machine(name) => {
+            // Either address may be dialled: it is refused where both are.
+            let verdicts = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()].map(literal);
+            verdicts.iter().find(|verdict| verdict.is_accepted()).or(verdicts.first()).copied()
+        }
+        Host::Domain(_) => None,
+    }
 }
 
 /// What to answer to an objection. A refused address is in the organization's log before anybody is told
@@ -71,7 +97,28 @@ mod tests {
 
     fn refused(policy: &EgressPolicy, url: &str) -> bool {
         let url = TargetUrl::try_from(url.to_owned()).unwrap();
-        refusal(policy, &Target::Http(HttpTarget::get(url))).is_some()
+        refusal(policy, &Target::Http(HttpTarget::get(url)), "/url").is_some()
+    }
+
+    #[test]
+    fn every_kind_is_judged_by_where_it_dials() {
+        let refused = |target: serde_json::Value| {
+            let target: Target = serde_json::from_value(target).unwrap();
+            let refusal = refusal(&EgressPolicy::default(), &target, "/target/url");
+            refusal.map(|refused| refused.pointer.to_owned())
+        };
+        use serde_json::json;
+        let host = Some("/target/host".to_owned());
+        assert_eq!(refused(json!({"type": "tcp", "host": "0x7f.1", "port": 22})), host);
+        assert_eq!(refused(json!({"type": "tls", "host": "localhost"})), host);
+        assert_eq!(refused(json!({"type": "tls", "host": "[::ffff:10.0.0.1]"})), host);
+        assert_eq!(refused(json!({"type": "tcp", "host": "93.184.216.34", "port": 22})), None);
+        let ask = |resolver: &str| {
+            let name = "10.0.0.1.example";
+            json!({"type": "dns", "name": name, "record_type": "A", "resolver": resolver})
+        };
+        assert_eq!(refused(ask("169.254.169.254")), Some("/target/resolver".to_owned()));
+        assert_eq!(refused(ask("9.9.9.9")), None);
     }
 
     #[test]

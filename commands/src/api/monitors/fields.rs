@@ -48,6 +48,14 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The field of that name, which must be there.
+    pub(super) fn need<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        if !self.has(name) {
+            self.refuse(name, "is needed");
+        }
+        self.take(name)
+    }
+
     /// Notes a mistake in the field of that name.
     pub(super) fn refuse(&mut self, name: &str, detail: &str) {
         self.violations.push(Violation::new(self.pointer(name), detail));

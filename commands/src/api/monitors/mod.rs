@@ -14,6 +14,7 @@ pub(crate) mod reconfigure;
 pub(crate) mod register;
 mod response;
 mod rules;
+mod target_body;
 mod wait;
 
 pub(crate) use counts::MonitorCounts;

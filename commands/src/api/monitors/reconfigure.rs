@@ -86,8 +86,15 @@ fn merge(before: &MonitorConfig, patch: Value) -> Result<ParsedBody, Problem> {
         fields.insert("target".to_owned(), json!({"url": url}));
         short = true;
     }
-    let before = serde_json::to_value(before).map_err(Problem::internal)?;
-    let merged = body::read(merge_patch::apply(before, patch));
+    let mut before_json = serde_json::to_value(before).map_err(Problem::internal)?;
+    let kind = patch.pointer("/target/type").and_then(Value::as_str);
+    if kind.is_some_and(|kind| kind != before.target.kind())
+        && let Some(fields) = before_json.as_object_mut()
+    {
+        // Of another kind of target nothing stays.
+        fields.remove("target");
+    }
+    let merged = body::read(merge_patch::apply(before_json, patch));
     if !short {
         return merged;
     }
@@ -133,7 +140,7 @@ mod tests {
         let after = merge(&before(), patch).unwrap().config;
         assert_eq!((after.interval_seconds, after.quorum), (30, None));
         assert_eq!(after.tags.keys().collect::<Vec<_>>(), ["env", "team"]);
-        let Target::Http(http) = &after.target;
+        let Target::Http(http) = &after.target else { panic!("another kind") };
         assert_eq!((http.method.as_str(), http.headers.len()), ("HEAD", 1));
         assert_eq!(after.name, "one");
     }
@@ -150,7 +157,7 @@ mod tests {
         let after = merge(&before(), json!({"url": "https://example.org"})).unwrap();
         assert_eq!(after.config.target.summary(), "https://example.org/");
         assert_eq!(after.url_pointer, "/url");
-        let Target::Http(http) = &after.config.target;
+        let Target::Http(http) = &after.config.target else { panic!("another kind") };
         assert_eq!(http.headers.len(), 1, "the rest of the target stays");
         assert_eq!(refused(json!({"url": "nothing"})), ["/url"]);
         assert_eq!(refused(json!({"url": null})), ["/url"]);

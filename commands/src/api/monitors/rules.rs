@@ -47,10 +47,10 @@ pub(super) fn judge(
     let regions_are_good = violations.is_empty();
     let mut refusal = None;
     if before.is_none_or(|before| before.target != config.target)
-        && let Some((verdict, url)) = egress::refusal(&rules.egress, &config.target)
+        && let Some(refused) = egress::refusal(&rules.egress, &config.target, parsed.url_pointer)
     {
-        violations.push(Violation::new(parsed.url_pointer, verdict.to_string()));
-        refusal = verdict.refusal(&url);
+        violations.push(Violation::new(refused.pointer, refused.verdict.to_string()));
+        refusal = refused.verdict.refusal(&refused.url);
     }
     if violations.is_empty() {
         return Ok(());

@@ -37,6 +37,7 @@ pub(in super::super) fn result(region: &str, slot: i64, outcome: Outcome) -> Che
         attempts: 1,
         config_version: 1,
         valid_for_ms: 2 * INTERVAL_MS + 500,
+        findings: None,
     }
 }
 

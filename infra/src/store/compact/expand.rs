@@ -28,7 +28,7 @@ pub(in super::super) fn expand(monitor: MonitorId, payload: &str) -> Option<Box<
     };
     let full = full_form(monitor, &compact)?;
     // SAFETY: it is one JSON object: fixed text, numbers, times, ids, a region's name, which is made of
-    // letters, digits and hyphens, and a failure that `serde_json` wrote. A property test compares it
+    // letters, digits and hyphens, and a failure and findings that `serde_json` wrote. A property test compares it
     // with what `serde_json` writes of the whole event.
     Some(unsafe { RawValue::from_string_unchecked(full) })
 }
@@ -71,6 +71,10 @@ fn full_form(monitor: MonitorId, compact: &Compact<'_>) -> Option<String> {
     push(&mut full, "},\"attempts\":", compact.attempts);
     push(&mut full, ",\"config_version\":", compact.config);
     push(&mut full, ",\"valid_for_ms\":", compact.valid);
+    if let Some(found) = &compact.found {
+        full.push_str(",\"findings\":");
+        full.push_str(&serde_json::to_string(found).ok()?);
+    }
     full.push('}');
     Some(full)
 }

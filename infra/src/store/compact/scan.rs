@@ -35,6 +35,7 @@ pub(super) fn scan_usual(payload: &str) -> Option<Compact<'static>> {
         attempts: 1,
         region: None,
         check: None,
+        found: None,
     })
 }
 

@@ -29,6 +29,7 @@ fn usual() -> CheckResult {
         attempts: 1,
         config_version: 3,
         valid_for_ms: 130_000,
+        findings: None,
     }
 }
 
@@ -48,7 +49,8 @@ fn an_unusual_check_is_stored_with_all_its_fields() {
                   \"valid\":2,\"outcome\":\"down\",\
                   \"failure\":{\"cause\":\"http_status_unexpected\",\"detail\":\"\\\"503\\\"\"},\
                   \"attempts\":3,\"region\":\"eu\",\
-                  \"check\":\"00000000-0000-7000-8000-000000000001\"}";
+                  \"check\":\"00000000-0000-7000-8000-000000000001\",\
+                  \"found\":{\"answers\":[\"192.0.2.1\"]}}";
     let full = expand(MONITOR, stored).unwrap();
     let result: CheckResult = serde_json::from_str(full.get()).unwrap();
     assert_eq!(result.outcome, Outcome::Down);
@@ -88,9 +90,10 @@ fn results() -> impl Strategy<Value = CheckResult> {
     (
         (times(), times(), any::<bool>(), any::<Option<u128>>(), regions),
         (outcomes, any::<Option<u16>>(), prop::option::of(failures), any::<[u32; 5]>()),
-        (any::<u32>(), any::<i64>(), any::<i64>()),
+        (any::<u32>(), any::<i64>(), any::<i64>(), prop::option::of(any::<Vec<String>>())),
     )
-        .prop_map(|((at, started, near, check, region), result, (attempts, config, valid))| {
+        .prop_map(|((at, started, near, check, region), result, rest)| {
+            let (attempts, config, valid, answers) = rest;
             let (outcome, http_status, failure, [dns, connect, tls, first_byte, total]) = result;
             let region: Region = region.parse().unwrap();
             let derived = scheduled_check_id(MONITOR, &region, at);
@@ -107,6 +110,8 @@ fn results() -> impl Strategy<Value = CheckResult> {
                 attempts,
                 config_version: config,
                 valid_for_ms: valid,
+                findings: answers
+                    .map(|answers| Box::new(Findings { answers, ..Findings::default() })),
             }
         })
 }
@@ -145,7 +150,13 @@ proptest! {
 
     #[test]
     fn the_scan_reads_what_the_parser_reads(result in results()) {
-        let usual = CheckResult { outcome: Outcome::Up, failure: None, attempts: 1, ..result };
+        let usual = CheckResult {
+            outcome: Outcome::Up,
+            failure: None,
+            attempts: 1,
+            findings: None,
+            ..result
+        };
         let usual = CheckResult {
             region: Region::default(),
             check_id: scheduled_check_id(

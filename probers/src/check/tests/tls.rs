@@ -168,6 +168,6 @@ async fn a_redirect_from_https_down_to_http_is_refused() {
     let to = url("http", down.address, "/");
     let server = tls_server(certificate.der().clone(), &key, redirect(301, &to)).await;
     let result = check_trusting(&authority, &server).await;
-    assert_failed(&result, FailureCause::HttpRedirectInvalid);
+    assert_failed(&result, FailureCause::HttpDowngrade);
     assert_eq!(down.connections(), 0);
 }

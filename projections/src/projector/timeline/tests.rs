@@ -21,6 +21,7 @@ fn check(region: &str, seconds: i64, outcome: Outcome) -> HealthEvent {
         attempts: 1,
         config_version: 1,
         valid_for_ms: 130_000,
+        findings: None,
     }))
 }
 

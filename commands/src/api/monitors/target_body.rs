@@ -1,0 +1,121 @@
+//! The part of a body that says what is checked.
+
+use pulsetrail_domain::monitor::{
+    DnsTarget, HeartbeatTarget, HttpTarget, ResolverAddress, Target, TargetHost, TargetUrl,
+    TcpTarget, TlsTarget, Violation,
+};
+use serde_json::Value;
+
+use super::body::stand_in_url;
+use super::fields::Fields;
+
+/// The kinds that are checked by now.
+const AVAILABLE: [&str; 1] = ["http"];
+/// The default of `port` in a TLS target, and of the fields beside it.
+const TLS_PORT: u16 = 443;
+const WARN_DAYS: u16 = 14;
+
+/// Reads `target`; none where what cannot be left out of it is missing or cannot be read.
+pub(super) fn read(described: Value, violations: &mut Vec<Violation>) -> Option<Target> {
+    let mut fields = Fields::of(described, "/target", violations)?;
+    let kind = fields.take::<String>("type").unwrap_or_default();
+    if !Target::KINDS.contains(&kind.as_str()) {
+        fields.refuse("type", &format!("must be one of {}", Target::KINDS.join(", ")));
+        return None;
+    }
+    if !AVAILABLE.contains(&kind.as_str()) {
+        fields.refuse("type", "is not available yet");
+    }
+    let target = match kind.as_str() {
+        "tcp" => tcp(&mut fields).map(Target::Tcp),
+        "dns" => dns(&mut fields).map(Target::Dns),
+        "tls" => tls(&mut fields).map(Target::Tls),
+        "heartbeat" => Some(Target::Heartbeat(heartbeat(&mut fields))),
+        _ => http(&mut fields).map(Target::Http),
+    };
+    fields.finish();
+    target
+}
+
+fn http(fields: &mut Fields<'_>) -> Option<HttpTarget> {
+    let url = fields.need::<TargetUrl>("url");
+    // Read also where there is no URL, for their mistakes.
+    let method = fields.take("method");
+    let headers = fields.take("headers");
+    let body = fields.take("body");
+    let follow_redirects = fields.take("follow_redirects");
+    let max_redirects = fields.take("max_redirects");
+    let verify_tls = fields.take("verify_tls");
+    let expected_status = fields.take("expected_status");
+    let default = HttpTarget::get(url.or_else(stand_in_url)?);
+    Some(HttpTarget {
+        method: method.unwrap_or(default.method),
+        headers: headers.unwrap_or(default.headers),
+        body,
+        follow_redirects: follow_redirects.unwrap_or(default.follow_redirects),
+        max_redirects: max_redirects.unwrap_or(default.max_redirects),
+        verify_tls: verify_tls.unwrap_or(default.verify_tls),
+        expected_status: expected_status.unwrap_or(default.expected_status),
+        url: default.url,
+        ..default
+    })
+}
+
+fn tcp(fields: &mut Fields<'_>) -> Option<TcpTarget> {
+    let (host, port) = (fields.need::<TargetHost>("host"), fields.need("port"));
+    Some(TcpTarget { host: host?, port: port? })
+}
+
+fn tls(fields: &mut Fields<'_>) -> Option<TlsTarget> {
+    let host = fields.need::<TargetHost>("host");
+    let port = fields.take("port").unwrap_or(TLS_PORT);
+    let warn_days = fields.take("warn_days").unwrap_or(WARN_DAYS);
+    Some(TlsTarget { host: host?, port, warn_days })
+}
+
+fn dns(fields: &mut Fields<'_>) -> Option<DnsTarget> {
+    let name = fields.need::<TargetHost>("name");
+    let record_type = fields.need("record_type");
+    let expected = fields.take("expected").unwrap_or_default();
+    let resolver = fields.take::<ResolverAddress>("resolver");
+    Some(DnsTarget { name: name?, record_type: record_type?, expected, resolver })
+}
+
+fn heartbeat(fields: &mut Fields<'_>) -> HeartbeatTarget {
+    let default = HeartbeatTarget::default();
+    let grace_seconds = fields.take("grace_seconds").unwrap_or(default.grace_seconds);
+    HeartbeatTarget { grace_seconds }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(target: Value) -> Vec<String> {
+        let mut violations = Vec::new();
+        read(target, &mut violations);
+        violations.into_iter().map(|fault| fault.pointer).collect()
+    }
+
+    #[test]
+    fn what_a_kind_needs_is_asked_for() {
+        let of = |kind: &str| refused(json!({"type": kind, "surprise": 1}));
+        assert_eq!(of("http"), ["/target/url", "/target/surprise"]);
+        assert_eq!(of("tcp"), ["/target/type", "/target/host", "/target/port", "/target/surprise"]);
+        assert_eq!(of("tls"), ["/target/type", "/target/host", "/target/surprise"]);
+        let dns = ["/target/type", "/target/name", "/target/record_type", "/target/surprise"];
+        assert_eq!(of("dns"), dns);
+        assert_eq!(of("heartbeat"), ["/target/type", "/target/surprise"]);
+        assert_eq!(of("gopher"), ["/target/type"]);
+    }
+
+    #[test]
+    fn a_host_or_resolver_that_cannot_be_read_is_named_with_its_place() {
+        let tcp = json!({"type": "tcp", "host": "a b", "port": 70_000});
+        assert_eq!(refused(tcp), ["/target/type", "/target/host", "/target/port"]);
+        let dns = json!({"type": "dns", "name": "a.example", "record_type": "MD", "resolver": "b"});
+        assert_eq!(refused(dns), ["/target/type", "/target/record_type", "/target/resolver"]);
+    }
+}
