@@ -11,7 +11,8 @@ use pulsetrail_infra::{relay, settings, telemetry};
 
 use crate::dead_letters::DeadLetters;
 use crate::operator::Operators;
-use crate::{connect, dead_letters, egress_policy, operator, roles, up};
+use crate::watch::Watch;
+use crate::{connect, dead_letters, egress_policy, operator, roles, up, watch};
 
 /// An event-sourced uptime monitor.
 #[derive(Debug, Parser)]
@@ -57,6 +58,11 @@ enum Command {
     /// Say who runs the installation.
     #[command(subcommand)]
     Operator(Operators),
+    /// Show what happens, as it happens: a line an event, in colour on a terminal, else as JSON.
+    ///
+    /// Who asks is said by PULSETRAIL_TOKEN, an access token or an API key, and where by PULSETRAIL_URL.
+    /// It comes back by itself when it is cut off, and then skips and repeats nothing.
+    Watch(Watch),
     /// List every setting.
     Settings,
     /// Print the shield's table as rules, so that the network can enforce it too.
@@ -119,6 +125,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
             }
             Command::Migrate => Box::pin(connect::migrate(&settings)).await,
             Command::Operator(asked) => Box::pin(operator::run(&settings, asked)).await,
+            Command::Watch(asked) => Box::pin(watch::run(&settings, asked)).await,
             Command::DeadLetters(asked) => Box::pin(dead_letters::run(&settings, asked)).await,
             Command::ChdbServer(_) | Command::Settings | Command::EgressPolicy(_) => Ok(()),
         }

@@ -154,6 +154,8 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "Origins of other sites whose pages may use the interface, comma-separated; none by default",
     ),
+    setting("url", "http://127.0.0.1:8080", "The interface that `watch` listens to"),
+    secret("token", "What `watch` shows there: an access token or an API key"),
     setting("request_seconds", "30", "How long a request may take, in seconds, 1 to 600"),
     setting(
         "log",
@@ -212,6 +214,10 @@ pub struct Settings {
     pub ingress: Ingress,
     /// Other sites whose pages may use the interface.
     pub cors_origins: Vec<Origin>,
+    /// The interface that a client of this program talks to.
+    pub url: Option<Url>,
+    /// What it shows there.
+    pub token: Option<String>,
     /// How long a request may take, in seconds.
     pub request_seconds: u32,
     /// Whether anybody may register an account.

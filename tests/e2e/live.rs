@@ -1,9 +1,11 @@
 //! The live feed of more than one server.
 
+use std::process::Stdio;
 use std::time::Duration;
 
-use pulsetrail_harness::{Corner, Feed, Server, User};
-use serde_json::json;
+use pulsetrail_harness::{Corner, Feed, Server, Target, User, eventually};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
 use crate::corner;
 
@@ -97,5 +99,58 @@ async fn control_a_server_that_is_believed_to_live_for_ever_is_not_forgotten() {
         .unwrap();
     second.kill().await;
     assert!(!watchers.first_is_told(2, FORGOTTEN_WITHIN).await);
+    app.stop().await;
+}
+
+/// The positions in the lines of a `pulsetrail watch`, up to one.
+async fn watched(output: &mut (impl AsyncBufRead + Unpin), through: i64, seen: &mut Vec<i64>) {
+    while seen.last().is_none_or(|last| *last < through) {
+        let mut line = String::new();
+        assert!(output.read_line(&mut line).await.unwrap() > 0, "it goes on");
+        let message: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(message["event"]["specversion"], "1.0", "{message}");
+        seen.push(message["position"].as_i64().unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watch_comes_back_after_a_crash_of_the_server_and_skips_and_repeats_nothing() {
+    let (corner, app, second) = two_servers().await;
+    let owner = User::sign_up(&app.url).await;
+    let target = Target::start().await;
+    let monitor = owner.watch(&target.url()).await;
+    let mut command = corner.command(["watch", "--after", "0", &monitor]);
+    command.env("PULSETRAIL_TOKEN", &owner.token).env("PULSETRAIL_URL", &second.url);
+    let mut watch = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(watch.stdout.take().unwrap());
+    let newest =
+        async || owner.events(&monitor).await.last().unwrap()["position"].as_i64().unwrap();
+    let mut seen = Vec::new();
+    owner.until_status(&monitor, "up").await;
+    watched(&mut output, newest().await, &mut seen).await;
+    let url = second.url.clone();
+    second.kill().await;
+    // Something happens while nobody is there to tell of it.
+    let before = newest().await;
+    eventually("the log went on", async || (newest().await > before).then_some(())).await;
+    let _third = corner.server_at(&url).await;
+    watched(&mut output, newest().await, &mut seen).await;
+    let log: Vec<i64> =
+        owner.events(&monitor).await.iter().map(|e| e["position"].as_i64().unwrap()).collect();
+    assert_eq!(seen, log[..seen.len()]);
+    watch.kill().await.unwrap();
+    let said = watch.wait_with_output().await.unwrap().stderr;
+    assert!(!String::from_utf8(said).unwrap().contains(&owner.token));
+
+    let refused = corner
+        .command(["watch"])
+        .env("PULSETRAIL_TOKEN", "nobody's")
+        .env("PULSETRAIL_URL", &app.url)
+        .output()
+        .await
+        .unwrap();
+    assert!(!refused.status.success());
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("is not good") && !said.contains("nobody's"), "{said}");
     app.stop().await;
 }

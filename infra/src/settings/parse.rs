@@ -79,6 +79,9 @@ pub(super) fn settings(
             }),
         },
         cors_origins: given.list("cors_origins"),
+        url: given
+            .optional("url", |text| text.parse::<url::Url>().map_err(|fault| fault.to_string())),
+        token: given.optional("token", |text| Ok::<_, String>(text.to_owned())),
         request_seconds: given.within("request_seconds", 1, 600),
         access_token_seconds: given.within("access_token_seconds", 60, 86_400),
         registration_open: given.choice("registration", &[("open", true), ("closed", false)]),

@@ -29,10 +29,15 @@ impl Feed {
         Self::try_open(url, Some(token), "").await.expect("the feed accepts")
     }
 
+    /// Connects to the interface at `url`, if there is one that lets the bearer in.
+    pub async fn open_if_there(url: &str, token: &str) -> Option<Self> {
+        Self::try_open(url, Some(token), "").await.ok()
+    }
+
     /// Connects to the interface at `url` with a one-time ticket, or gives the status of the refusal.
     ///
     /// # Errors
-    /// The status.
+    /// The status; 0 where nobody answers.
     pub async fn with_ticket(url: &str, ticket: &str) -> Result<Self, u16> {
         Self::try_open(url, None, &format!("?ticket={ticket}")).await
     }
@@ -47,7 +52,8 @@ impl Feed {
         let (socket, _) = match connect_async(request).await {
             Ok(opened) => opened,
             Err(Error::Http(response)) => return Err(response.status().as_u16()),
-            Err(error) => panic!("the feed at {url} does not answer: {error}"),
+            // Nobody is there, or not for long enough.
+            Err(_) => return Err(0),
         };
         if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
             stream.set_nodelay(true).expect("an option of every socket");

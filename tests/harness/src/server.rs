@@ -22,14 +22,21 @@ impl Corner {
     pub async fn server(&self) -> Server {
         // A port that was free a moment ago; nobody else on this machine asks for it by number.
         let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = free.local_addr().expect("its address");
+        let url = format!("http://{}", free.local_addr().expect("its address"));
         drop(free);
+        self.server_at(&url).await
+    }
+
+    /// The same where another one was.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn server_at(&self, url: &str) -> Server {
         let mut command = self.command(["server"]);
-        command.env("PULSETRAIL_LISTEN", address.to_string()).stderr(Stdio::null());
-        let child = command.spawn().expect("the program starts");
-        let url = format!("http://{address}");
-        until_ready(&url).await;
-        Server { url, child }
+        command.env("PULSETRAIL_LISTEN", url.trim_start_matches("http://"));
+        let child = command.stderr(Stdio::null()).spawn().expect("the program starts");
+        until_ready(url).await;
+        Server { url: url.to_owned(), child }
     }
 }
 
