@@ -79,7 +79,7 @@ impl Cell {
 
     /// The same, which goes away with `shutdown`.
     pub(crate) async fn server_until(&self, shutdown: CancellationToken) -> String {
-        let store = self.store.clone();
+        let store = self.corner.store().await;
         let authenticator = Authenticator::new(self.tokens.clone(), store.read.clone());
         let limits = LiveLimits { connections_per_person: NonZeroU32::new(CONNECTIONS).unwrap() };
         let kafka = self.corner.kafka();

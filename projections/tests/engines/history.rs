@@ -23,7 +23,7 @@ impl Reader<'_> {
 
 /// A monitor whose history is written by hand.
 pub(crate) struct Monitor<'a> {
-    reader: &'a Reader<'a>,
+    pub(crate) reader: &'a Reader<'a>,
     pub(crate) id: Uuid,
 }
 

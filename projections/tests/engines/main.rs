@@ -7,5 +7,6 @@ mod cell;
 mod history;
 mod live;
 mod live_limits;
+mod live_resume;
 mod projection;
 mod queries;
