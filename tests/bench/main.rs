@@ -7,6 +7,7 @@
 mod append;
 mod fixture;
 mod http;
+mod live;
 mod memory;
 mod path;
 mod ready;
@@ -20,6 +21,10 @@ mod table;
 use table::Table;
 
 fn main() {
+    if std::env::var_os(live::client::ROLE).is_some() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        return runtime.expect("a runtime").block_on(live::client::run());
+    }
     // `cargo bench` adds `--bench`; the name of one figure may follow.
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -60,6 +65,9 @@ async fn run(only: Option<&str>) {
     }
     if wanted(&["commit_to_kafka_ms", "commit_to_kafka_2000_ms"]) {
         relay::measure(&mut table).await;
+    }
+    if wanted(&live::FIGURES) {
+        live::measure(&mut table, only).await;
     }
     assert!(!table.is_empty(), "there is no figure called {}", only.unwrap_or_default());
     table.print();
