@@ -56,6 +56,11 @@ impl RoleProcess {
         metric(&self.url, name).await
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Sends it a signal, such as `-STOP`.
     ///
     /// # Panics
