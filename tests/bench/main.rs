@@ -16,6 +16,7 @@ mod relay;
 mod replay;
 mod round_trip;
 mod samples;
+mod shield;
 mod table;
 
 use table::Table;
@@ -47,6 +48,9 @@ async fn run(only: Option<&str>) {
     }
     if wanted(&http::FIGURES) {
         http::measure(&mut table, only).await;
+    }
+    if wanted(&["shield_judge_ns"]) {
+        shield::measure(&mut table);
     }
     if wanted(&["append_batch"]) {
         append::batches(&mut table).await;
