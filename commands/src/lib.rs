@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod api;
+mod heartbeats;
 pub mod recorder;
 
 pub use api::{CommandState, InstallationRules, components, documented_router, router};

@@ -11,6 +11,7 @@ mod commands;
 mod dead_letters;
 mod egress;
 mod faults;
+mod heartbeats;
 mod layout;
 mod live;
 mod manners;

@@ -60,6 +60,11 @@ const TABLE: &[Row] = &[
     ("post", "/api/v1/monitors/{id}/pause", Monitor, [401, 404, 403, 200, 200, 404]),
     ("post", "/api/v1/monitors/{id}/resume", Monitor, [401, 404, 403, 200, 200, 404]),
     ("post", "/api/v1/monitors/{id}/check", Monitor, [401, 404, 403, 202, 202, 404]),
+    // The monitor is no heartbeat.
+    ("post", "/api/v1/monitors/{id}/heartbeat-token", Monitor, [401, 404, 403, 409, 409, 404]),
+    // The token is nobody's.
+    ("get", "/hb/{token}", Unknown, [404, 404, 404, 404, 404, 404]),
+    ("post", "/hb/{token}", Unknown, [404, 404, 404, 404, 404, 404]),
     ("get", "/api/v1/monitors/{id}/checks", Monitor, [401, 404, 200, 200, 200, 404]),
     ("get", "/api/v1/monitors/{id}/events", Monitor, [401, 404, 200, 200, 200, 404]),
     ("get", "/api/v1/monitors/{id}/uptime", Monitor, [401, 404, 200, 200, 200, 404]),

@@ -20,6 +20,12 @@ impl Secret {
         Self(format!("inv_{}", random()))
     }
 
+    /// A new token of a heartbeat monitor.
+    #[must_use]
+    pub fn heartbeat() -> Self {
+        Self(format!("hb_{}", random()))
+    }
+
     /// A new refresh token of a session.
     #[must_use]
     pub fn refresh_token(session_id: SessionId) -> Self {

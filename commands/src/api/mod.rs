@@ -2,6 +2,7 @@
 
 mod auth;
 mod dead_letters;
+mod heartbeat;
 mod me;
 mod monitors;
 mod people;
@@ -60,6 +61,8 @@ pub fn documented_router() -> OpenApiRouter<CommandState> {
         .routes(routes!(monitors::pause::pause))
         .routes(routes!(monitors::pause::resume))
         .routes(routes!(monitors::check::check))
+        .routes(routes!(monitors::heartbeat_token::rotate))
+        .routes(routes!(heartbeat::get, heartbeat::post))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::show))
         .routes(routes!(dead_letters::retry))
@@ -96,6 +99,8 @@ pub fn components(components: &mut Components) {
     components.add::<monitors::bulk::BulkBody>();
     components.add::<monitors::bulk::BulkResult>();
     components.add::<monitors::check::CheckAsked>();
+    components.add::<monitors::heartbeat_token::HeartbeatAddress>();
+    components.add::<heartbeat::Reported>();
     components.add::<CheckResult>();
     components.add::<Page<pulsetrail_infra::dead_letters::StoredLetter>>();
 }

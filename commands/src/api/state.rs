@@ -1,6 +1,7 @@
 //! What the handlers work with.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use axum::http::StatusCode;
 use pulsetrail_domain::egress::EgressPolicy;
 use pulsetrail_domain::{OrganizationId, Region};
 use pulsetrail_infra::awaited::AwaitedChecks;
-use pulsetrail_infra::http::{Authenticator, Problem, RateSettings, SharedLimit};
+use pulsetrail_infra::http::{Authenticator, Problem, RateLimit, RateSettings, SharedLimit};
 use pulsetrail_infra::instances::LiveProbers;
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::settings::Settings;
@@ -22,6 +23,12 @@ use crate::accounts::PasswordHasher;
 
 /// How long before the end of its time a request that waits is answered.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
+
+/// Reports to one heartbeat monitor in a minute: five times what the shortest interval needs.
+const REPORTS_A_MINUTE: NonZeroU32 = match NonZeroU32::new(300) {
+    Some(number) => number,
+    None => NonZeroU32::MIN,
+};
 
 /// What the handlers of commands work with. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +53,8 @@ pub struct CommandState {
     pub(super) awaited_checks: AwaitedChecks,
     /// The probers that are alive.
     pub(super) probers: LiveProbers,
+    /// Counts the reports to each heartbeat monitor, by its token's hash.
+    pub(super) reports: RateLimit<Vec<u8>>,
     /// How many monitors there are.
     limits: Arc<MonitorCounts>,
 }
@@ -135,6 +144,7 @@ impl CommandState {
             rules: Arc::new(rules),
             awaited_checks: AwaitedChecks::default(),
             probers: LiveProbers::default(),
+            reports: RateLimit::a_minute(REPORTS_A_MINUTE),
             limits: Arc::default(),
             sign_ins: SharedLimit::a_minute("account", sign_ins_a_minute, store.read.clone()),
             store,

@@ -70,7 +70,8 @@ pub(super) fn decide(
         let message = match &received.said {
             Said::Result(message) => message,
             Said::Deadline(at) => {
-                let command = HealthCommand::NoteSilence { at: *at, policy: policy.clone() };
+                let command =
+                    HealthCommand::NoteSilence { monitor_id, at: *at, policy: policy.clone() };
                 // Whatever speaks against it: another message of the kind comes when it is due.
                 let new = decided.health.decide(&command).unwrap_or_default();
                 decided.void += usize::from(new.is_empty());

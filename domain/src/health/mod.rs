@@ -1,6 +1,7 @@
 //! The `health` aggregate: what the checks of one monitor say about it. Its id is the monitor's.
 
 mod event;
+mod heartbeat;
 mod record;
 mod region_votes;
 mod silence;
@@ -13,11 +14,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use event::HealthEvent;
+pub use heartbeat::{HeartbeatPolicy, report};
 pub use region_votes::{REMEMBERED_SLOTS, RegionVotes};
 
 use crate::check::{CheckResult, Outcome};
 use crate::monitor::Monitor;
-use crate::{CheckId, Region, Timestamp};
+use crate::{CheckId, MonitorId, Region, Timestamp};
 
 /// What a decision about a check depends on besides the checks: the monitor as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct ObservationPolicy {
     pub paused: bool,
     /// Whether results are recorded at all.
     pub archived: bool,
+    /// When reports are due, of a monitor that is a heartbeat.
+    pub heartbeat: Option<HeartbeatPolicy>,
 }
 
 impl ObservationPolicy {
@@ -48,6 +52,7 @@ impl ObservationPolicy {
             quorum: config.quorum(),
             paused: monitor.paused,
             archived: monitor.archived,
+            heartbeat: HeartbeatPolicy::of(config),
         })
     }
 }
@@ -66,6 +71,8 @@ pub enum HealthCommand {
     },
     /// Take note that nothing that counts at `at` was seen by then.
     NoteSilence {
+        /// Of which monitor.
+        monitor_id: MonitorId,
         /// The moment.
         at: Timestamp,
         /// The monitor as it is now.
@@ -226,7 +233,9 @@ impl Health {
             HealthCommand::RecordCheck { result, policy, known_to_be_new } => {
                 record::decide(self, result, policy, *known_to_be_new)
             }
-            HealthCommand::NoteSilence { at, policy } => silence::decide(self, *at, policy),
+            HealthCommand::NoteSilence { monitor_id, at, policy } => {
+                silence::decide(self, *monitor_id, *at, policy)
+            }
         }
     }
 }

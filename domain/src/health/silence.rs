@@ -7,24 +7,29 @@
 //! nobody was there to notice.
 
 use super::region_votes::Vote;
-use super::{Health, HealthError, HealthEvent, HealthStatus, ObservationPolicy};
-use crate::Timestamp;
+use super::{Health, HealthError, HealthEvent, HealthStatus, ObservationPolicy, heartbeat};
 use crate::check::CheckResult;
+use crate::{MonitorId, Timestamp};
 
 /// What it leads to that nothing which counts at `at` was seen.
 pub(super) fn decide(
     health: &Health,
+    monitor_id: MonitorId,
     at: Timestamp,
     policy: &ObservationPolicy,
 ) -> Result<Vec<HealthEvent>, HealthError> {
     if policy.archived {
         return Err(HealthError::Archived);
     }
-    if policy.paused || health.status == HealthStatus::Unknown {
+    let counts_until = last_to_count(health, policy).map(Vote::expires_at);
+    if policy.paused || counts_until.is_some_and(|until| until > at) {
         return Err(HealthError::NothingLost);
     }
-    match last_to_count(health, policy).map(Vote::expires_at) {
-        Some(expires_at) if expires_at > at => Err(HealthError::NothingLost),
+    if let Some(heartbeat) = policy.heartbeat {
+        return heartbeat::missed(health, monitor_id, at, policy, heartbeat);
+    }
+    match counts_until {
+        _ if health.status == HealthStatus::Unknown => Err(HealthError::NothingLost),
         // What was seen before a pause does not tell since when results are missing after it.
         Some(since) if !health.paused => Ok(vec![HealthEvent::ObservationLost { since }]),
         _ => Ok(vec![HealthEvent::ObservationLost { since: at }]),
@@ -43,7 +48,8 @@ pub(super) fn lost_before(
         && last.config_version == result.config_version
         && policy.regions.contains(&result.region);
     let known = matches!(health.status, HealthStatus::Up | HealthStatus::Down);
-    (silent && known).then(|| last.expires_at())
+    // Of a heartbeat that was not reported, the check that failed tells.
+    (silent && known && policy.heartbeat.is_none()).then(|| last.expires_at())
 }
 
 /// What a result that counts says to a monitor of which nothing was known.

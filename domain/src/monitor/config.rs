@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::targets::Target;
 use crate::Region;
+use crate::health::HeartbeatPolicy;
 
 /// Everything that can be set on a monitor. A value of this type obeys every limit only after
 /// [`MonitorConfig::validate`].
@@ -77,10 +78,14 @@ impl MonitorConfig {
         i64::from(self.interval_seconds) * 1_000
     }
 
-    /// How long a result counts as its region's vote: two intervals and the timeout, in ms.
+    /// How long a result counts as its region's vote, in ms: two intervals and the timeout, or as long as
+    /// a heartbeat's report does.
     #[must_use]
     pub fn valid_for_ms(&self) -> i64 {
-        2 * self.interval_ms() + i64::from(self.timeout_ms)
+        match HeartbeatPolicy::of(self) {
+            Some(heartbeat) => heartbeat.valid_for_ms(),
+            None => 2 * self.interval_ms() + i64::from(self.timeout_ms),
+        }
     }
 
     /// How many failing regions make the monitor down.

@@ -65,6 +65,9 @@ pub struct MonitorBody {
     pub registered_at: Timestamp,
     /// When its newest command was recorded.
     pub changed_at: Timestamp,
+    /// Where a heartbeat is reported to. It is a secret, and shown when the monitor is registered alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat_path: Option<String>,
 }
 
 /// What a [`MonitorBody`] is put together from.
@@ -116,6 +119,7 @@ impl MonitorBody {
             version: parts.version,
             registered_at: parts.registered_at,
             changed_at: parts.changed_at,
+            heartbeat_path: None,
         }
     }
 

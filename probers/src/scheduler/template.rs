@@ -100,7 +100,7 @@ impl Template {
             after: after.into(),
             interval_seconds: config.interval_seconds,
             valid_for_ms: config.valid_for_ms(),
-            regions: config.regions.iter().filter(|one| regions.contains(one)).cloned().collect(),
+            regions: checked_from(config, regions),
         });
         Ok(Self { shape, subject: subject.into() })
     }
@@ -127,6 +127,15 @@ impl Template {
     }
 }
 
+/// The regions that a monitor is checked from, of those that there are. What reports by itself is checked
+/// from none.
+fn checked_from(config: &MonitorConfig, regions: &[Region]) -> Box<[Region]> {
+    match config.target {
+        Target::Heartbeat(_) => Box::default(),
+        _ => config.regions.iter().filter(|one| regions.contains(one)).cloned().collect(),
+    }
+}
+
 impl Shapes {
     fn shared(&mut self, shape: Shape) -> Arc<Shape> {
         if let Some(known) = self.shapes.get(&shape) {
@@ -146,7 +155,7 @@ impl Shapes {
 pub(super) mod tests {
     use std::collections::BTreeMap;
 
-    use pulsetrail_domain::monitor::{HttpTarget, TargetUrl};
+    use pulsetrail_domain::monitor::{HeartbeatTarget, HttpTarget, TargetUrl};
     use pulsetrail_infra::messages::Job;
     use uuid::Uuid;
 
@@ -219,6 +228,15 @@ pub(super) mod tests {
         let other = template(config("http://a.example", 61));
         assert!(Arc::ptr_eq(&first.shape, &second.shape));
         assert!(!Arc::ptr_eq(&first.shape, &other.shape));
+    }
+
+    #[test]
+    fn what_reports_by_itself_gets_no_jobs() {
+        let mut config = config("http://a.example", 60);
+        config.target = Target::Heartbeat(HeartbeatTarget { grace_seconds: 5 });
+        let template = Template::of(&config, &[Region::default()], &mut Shapes::default()).unwrap();
+        assert_eq!(*template.shape.regions, []);
+        assert_eq!(template.shape.valid_for_ms, 75_000);
     }
 
     #[test]

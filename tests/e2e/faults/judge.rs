@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use futures_util::TryStreamExt as _;
-use pulsetrail_domain::check::CheckResult;
+use pulsetrail_domain::check::{CheckResult, FailureCause};
 use pulsetrail_domain::health::{Health, HealthCommand, HealthEvent, ObservationPolicy};
 use pulsetrail_domain::monitor::Monitor;
 use pulsetrail_domain::{CheckId, MonitorId, Position, Timestamp};
@@ -48,6 +48,7 @@ struct Judge {
 /// A monitor as the log has it so far.
 #[derive(Default)]
 struct Watched {
+    id: MonitorId,
     monitor: Monitor,
     health: Health,
     /// What comes before the check that a decision is about.
@@ -67,6 +68,7 @@ impl Judge {
         *sequence = event.sequence;
         let Some(id) = event.monitor_id() else { return };
         let watched = self.monitors.entry(id).or_default();
+        watched.id = id;
         if event.aggregate_type == Monitor::AGGREGATE {
             watched.monitor.apply_event(event.monitor_event().unwrap());
             return;
@@ -118,7 +120,14 @@ impl Watched {
                 self.health.apply_event(&event);
             }
             HealthEvent::CheckCompleted(result) => {
-                let expected = self.decide(&result);
+                let missed = FailureCause::HeartbeatMissed;
+                let expected = match &result.failure {
+                    // No result came: what failed is that there was none.
+                    Some(failure) if failure.cause == missed => {
+                        self.silence_at(result.scheduled_at)
+                    }
+                    _ => self.decide(&result),
+                };
                 let stored: Vec<HealthEvent> =
                     self.prelude.drain(..).chain([HealthEvent::CheckCompleted(result)]).collect();
                 if expected.starts_with(&stored) {
@@ -141,7 +150,9 @@ impl Watched {
     /// What one recorder alone decides about a silence.
     fn silence_at(&self, at: Timestamp) -> Vec<HealthEvent> {
         let Some(policy) = ObservationPolicy::of(&self.monitor) else { return Vec::new() };
-        self.health.decide(&HealthCommand::NoteSilence { at, policy }).unwrap_or_default()
+        self.health
+            .decide(&HealthCommand::NoteSilence { monitor_id: self.id, at, policy })
+            .unwrap_or_default()
     }
 
     /// What one recorder alone decides about a result here; nothing where it drops it.

@@ -71,6 +71,7 @@ pub(super) fn without_ageing(events: &[Value]) -> Vec<Value> {
         quorum: 2,
         paused: false,
         archived: false,
+        heartbeat: None,
     };
     let (mut health, mut log) = (Health::default(), Vec::new());
     for event in health_events(events) {

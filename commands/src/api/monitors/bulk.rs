@@ -193,9 +193,9 @@ impl Call<'_> {
         let with_key = self.key.item_id(organization_id, ROUTE, Some(index)).map(MonitorId);
         let metadata = self.context.metadata(&self.identity);
         let registration = Registration { organization_id, with_key, metadata };
-        let (id, monitor) = registration.carry_out(self.state, body).await?;
-        let monitor = MonitorBody::of_stored(id, monitor);
-        let monitor = monitor.map(|monitor| Box::new(monitor.probed_by(&self.state.probers)));
+        let registered = registration.carry_out(self.state, body).await?;
+        let id = registered.monitor_id;
+        let monitor = Some(Box::new(registered.body()?.probed_by(&self.state.probers)));
         let status = StatusCode::CREATED.as_u16();
         Ok(OperationResult { index, status, id: Some(id), monitor, check_id: None, problem: None })
     }

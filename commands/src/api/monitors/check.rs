@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{TimeDelta, Utc};
 use pulsetrail_domain::check::CheckResult;
+use pulsetrail_domain::health::HeartbeatPolicy;
 use pulsetrail_domain::monitor::{Monitor, MonitorConfig, MonitorError};
 use pulsetrail_domain::{
     CheckId, MonitorId, OrganizationId, Region, Timestamp, timestamp_from_millis,
@@ -145,6 +146,10 @@ fn can_be_checked(monitor: &Monitor) -> Result<(&MonitorConfig, &Region), Proble
     if monitor.paused {
         let detail = "The monitor is paused: resume it first.";
         return Err(Problem::new(StatusCode::CONFLICT, "paused", detail));
+    }
+    if HeartbeatPolicy::of(config).is_some() {
+        let detail = "The monitor is a heartbeat: it reports by itself.";
+        return Err(Problem::new(StatusCode::CONFLICT, "reports_by_itself", detail));
     }
     let region = config.regions.first().ok_or(MonitorError::NotFound)?;
     Ok((config, region))

@@ -7,6 +7,7 @@ pub(crate) mod check;
 mod counts;
 mod egress;
 mod fields;
+pub(crate) mod heartbeat_token;
 mod merge_patch;
 mod once;
 pub(crate) mod pause;

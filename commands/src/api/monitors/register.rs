@@ -3,9 +3,10 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use pulsetrail_domain::health::HeartbeatPolicy;
 use pulsetrail_domain::monitor::{Monitor, MonitorCommand, MonitorError, MonitorRequest};
 use pulsetrail_domain::{MonitorId, OrganizationId};
-use pulsetrail_infra::http::{IdempotencyKey, Problem, body_hash};
+use pulsetrail_infra::http::{IdempotencyKey, MonitorBody, Problem, body_hash};
 use pulsetrail_infra::store::{MonitorFailure, StoredMonitor, read_aggregate};
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,9 +15,10 @@ use uuid::Uuid;
 use super::super::CommandState;
 use super::super::json_body::JsonBody;
 use super::super::request::{RequestContext, Writer};
-use super::response::respond;
+use super::response::respond_with;
 use super::{body, egress, rules};
 use crate::accounts::Metadata;
+use crate::heartbeats;
 
 /// Registration's route. Its short form is the same operation.
 const ROUTE: &str = "POST /api/v1/monitors";
@@ -48,8 +50,8 @@ pub(crate) async fn register(
     let with_key = key.id(organization_id, ROUTE).map(MonitorId);
     let registration =
         Registration { organization_id, with_key, metadata: context.metadata(&identity) };
-    let (monitor_id, monitor) = registration.carry_out(&state, body).await?;
-    respond(&state, StatusCode::CREATED, monitor_id, monitor)
+    let registered = registration.carry_out(&state, body).await?;
+    respond_with(&state, StatusCode::CREATED, registered.body()?)
 }
 
 /// The registration of one monitor.
@@ -68,7 +70,7 @@ impl Registration {
         self,
         state: &CommandState,
         body: Value,
-    ) -> Result<(MonitorId, StoredMonitor), Problem> {
+    ) -> Result<Registered, Problem> {
         let Self { organization_id, with_key, mut metadata } = self;
         let hash = hex(&body_hash(&body));
         let parsed = body::read(body)?;
@@ -91,7 +93,33 @@ impl Registration {
             }
             done => done?,
         };
-        Ok((monitor_id, monitor))
+        let heartbeat_path = match monitor.monitor.config.as_ref().and_then(HeartbeatPolicy::of) {
+            Some(_) => {
+                let pool = &state.store.write;
+                heartbeats::issue_first(pool, monitor_id, organization_id).await?
+            }
+            None => None,
+        };
+        let heartbeat_path = heartbeat_path.map(heartbeats::path);
+        Ok(Registered { monitor_id, monitor, heartbeat_path })
+    }
+}
+
+/// A monitor that was registered.
+pub(super) struct Registered {
+    /// Its id.
+    pub(super) monitor_id: MonitorId,
+    monitor: StoredMonitor,
+    /// Where a heartbeat is reported to, where that is told.
+    heartbeat_path: Option<String>,
+}
+
+impl Registered {
+    /// The monitor as its owner sees it, this once with where it is reported to.
+    pub(super) fn body(self) -> Result<MonitorBody, Problem> {
+        let body = MonitorBody::of_stored(self.monitor_id, self.monitor);
+        let body = body.ok_or_else(Problem::not_found)?;
+        Ok(MonitorBody { heartbeat_path: self.heartbeat_path, ..body })
     }
 }
 

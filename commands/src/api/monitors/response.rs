@@ -119,13 +119,21 @@ pub(super) fn respond(
     monitor_id: MonitorId,
     stored: StoredMonitor,
 ) -> Result<Response, Problem> {
-    let body = MonitorBody::of_stored(monitor_id, stored)
-        .ok_or_else(Problem::not_found)?
-        .probed_by(&state.probers);
+    let body = MonitorBody::of_stored(monitor_id, stored).ok_or_else(Problem::not_found)?;
+    respond_with(state, status, body)
+}
+
+/// The same, of a monitor as its owner sees it.
+pub(super) fn respond_with(
+    state: &CommandState,
+    status: StatusCode,
+    body: MonitorBody,
+) -> Result<Response, Problem> {
+    let body = body.probed_by(&state.probers);
+    let location = format!("/api/v1/monitors/{}", body.id);
     let tag: [(HeaderName, String); 1] = [(header::ETAG, body.etag())];
     let mut response = (status, tag, Json(body)).into_response();
     if status == StatusCode::CREATED {
-        let location = format!("/api/v1/monitors/{monitor_id}");
         let location = location.parse().map_err(Problem::internal)?;
         response.headers_mut().insert(header::LOCATION, location);
     }

@@ -10,7 +10,7 @@ use super::body::stand_in_url;
 use super::fields::Fields;
 
 /// The kinds that are checked by now.
-const AVAILABLE: [&str; 1] = ["http"];
+const AVAILABLE: [&str; 2] = ["http", "heartbeat"];
 /// The default of `port` in a TLS target, and of the fields beside it.
 const TLS_PORT: u16 = 443;
 const WARN_DAYS: u16 = 14;
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(of("tls"), ["/target/type", "/target/host", "/target/surprise"]);
         let dns = ["/target/type", "/target/name", "/target/record_type", "/target/surprise"];
         assert_eq!(of("dns"), dns);
-        assert_eq!(of("heartbeat"), ["/target/type", "/target/surprise"]);
+        assert_eq!(of("heartbeat"), ["/target/surprise"]);
         assert_eq!(of("gopher"), ["/target/type"]);
     }
 

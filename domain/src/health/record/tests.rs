@@ -16,6 +16,7 @@ pub(in super::super) fn policy(regions: &[&str], confirmations: u32) -> Observat
         regions: regions.iter().map(|name| name.parse().unwrap()).collect(),
         paused: false,
         archived: false,
+        heartbeat: None,
     }
 }
 

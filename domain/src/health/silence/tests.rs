@@ -22,7 +22,14 @@ fn record(health: &mut Health, policy: &ObservationPolicy, result: &CheckResult)
 
 fn silence(health: &mut Health, policy: &ObservationPolicy, at_ms: i64) -> Vec<String> {
     let at = timestamp_from_millis(at_ms);
-    apply(health, &HealthCommand::NoteSilence { at, policy: policy.clone() })
+    apply(
+        health,
+        &HealthCommand::NoteSilence {
+            monitor_id: MonitorId::default(),
+            at,
+            policy: policy.clone(),
+        },
+    )
 }
 
 /// The names of the events that a command leads to.
@@ -198,6 +205,7 @@ fn first_fault(steps: &[Step], valid_for_ms: i64) -> Option<String> {
                 }
             }
             Step::Silence { at_ms } => HealthCommand::NoteSilence {
+                monitor_id: MonitorId::default(),
                 at: timestamp_from_millis(*at_ms),
                 policy: policy.clone(),
             },

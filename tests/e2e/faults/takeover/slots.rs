@@ -141,6 +141,7 @@ pub(super) fn without_memory(results: &Results) -> Log {
         quorum: 1,
         paused: false,
         archived: false,
+        heartbeat: None,
     };
     let mut healths: HashMap<MonitorId, Health> = HashMap::new();
     let mut log = Log::default();

@@ -1,0 +1,103 @@
+//! Heartbeats: monitors that nobody checks, because what they watch reports by itself. A report is a
+//! result that is up; where none came in time, there is a check that failed.
+
+use super::{Health, HealthError, HealthEvent, ObservationPolicy, record};
+use crate::check::{CheckResult, Failure, FailureCause, Outcome, TimingsUs};
+use crate::monitor::{MonitorConfig, Target};
+use crate::slot::scheduled_check_id;
+use crate::{MonitorId, Region, Timestamp};
+
+/// The longest time in which a second report is taken to be the first one sent again, in ms.
+const LONGEST_REPEAT_MS: i64 = 10_000;
+
+/// When a heartbeat monitor's reports are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeartbeatPolicy {
+    /// The time from one report to the next, in ms.
+    pub interval_ms: i64,
+    /// How much later than that one may come, in ms.
+    pub grace_ms: i64,
+}
+
+impl HeartbeatPolicy {
+    /// The policy of a monitor's configuration; none where it is no heartbeat.
+    #[must_use]
+    pub fn of(config: &MonitorConfig) -> Option<Self> {
+        match &config.target {
+            Target::Heartbeat(heartbeat) => Some(Self {
+                interval_ms: config.interval_ms(),
+                grace_ms: i64::from(heartbeat.grace_seconds) * 1_000,
+            }),
+            _ => None,
+        }
+    }
+
+    /// For how long after a report another one is the same, sent again, in ms: half an interval, and
+    /// 10 s at most.
+    #[must_use]
+    pub fn repeat_ms(&self) -> i64 {
+        (self.interval_ms / 2).min(LONGEST_REPEAT_MS)
+    }
+
+    /// How long a report counts, in ms. A repeated one is not counted, so that the next one may come as
+    /// much later.
+    #[must_use]
+    pub fn valid_for_ms(&self) -> i64 {
+        self.interval_ms + self.grace_ms + self.repeat_ms()
+    }
+}
+
+/// A report as its result. Its slot is its own time, or that of the one that it repeats.
+#[must_use]
+pub fn report(
+    monitor_id: MonitorId,
+    region: Region,
+    heartbeat: HeartbeatPolicy,
+    config_version: i64,
+    slot: Timestamp,
+    at: Timestamp,
+) -> CheckResult {
+    CheckResult {
+        check_id: scheduled_check_id(monitor_id, &region, slot.timestamp_millis()),
+        region,
+        scheduled_at: slot,
+        started_at: at,
+        outcome: Outcome::Up,
+        http_status: None,
+        failure: None,
+        timings_us: TimingsUs::default(),
+        attempts: 1,
+        config_version,
+        valid_for_ms: heartbeat.valid_for_ms(),
+        findings: None,
+    }
+}
+
+/// What it leads to that no report which counts at `at` was seen: a check that failed, of that slot.
+/// Another one follows an interval later, if there is no report by then.
+pub(super) fn missed(
+    health: &Health,
+    monitor_id: MonitorId,
+    at: Timestamp,
+    policy: &ObservationPolicy,
+    heartbeat: HeartbeatPolicy,
+) -> Result<Vec<HealthEvent>, HealthError> {
+    let region = policy.regions.first().cloned().unwrap_or_default();
+    let failed = CheckResult {
+        outcome: Outcome::Down,
+        failure: Some(Failure {
+            cause: FailureCause::HeartbeatMissed,
+            detail: format!(
+                "no report came within {} s and a grace of {} s",
+                heartbeat.interval_ms / 1_000,
+                heartbeat.grace_ms / 1_000
+            ),
+        }),
+        valid_for_ms: heartbeat.interval_ms,
+        ..report(monitor_id, region, heartbeat, policy.monitor_version, at, at)
+    };
+    record::decide(health, &failed, policy, true)
+}
+
+#[cfg(test)]
+mod tests;
