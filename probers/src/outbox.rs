@@ -14,6 +14,8 @@ pub(crate) struct Letter {
     pub(crate) key: String,
     pub(crate) payload: String,
     pub(crate) headers: OwnedHeaders,
+    /// When it was written, in ms since the epoch, however often it is sent.
+    pub(crate) written_ms: i64,
 }
 
 /// Where messages are sent from.
@@ -37,6 +39,7 @@ impl Outbox {
         let record = FutureRecord::to(&letter.topic)
             .key(&letter.key)
             .payload(&letter.payload)
+            .timestamp(letter.written_ms)
             .headers(letter.headers.clone());
         let producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner).clone();
         producer.send_result(record).map_err(|(error, _)| error)

@@ -18,6 +18,7 @@ mod manners;
 mod on_demand;
 mod once;
 mod path;
+mod queue;
 mod recording;
 mod regions;
 mod restart;

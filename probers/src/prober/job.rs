@@ -13,10 +13,13 @@ use pulsetrail_infra::trace::Traceparent;
 use pulsetrail_infra::vitals::{self, Stage};
 use pulsetrail_infra::{egress, metrics};
 use rdkafka::error::KafkaError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::hosts::HostLimits;
 use super::lane::{Lane, Permits};
+use super::pace::Pace;
+use super::recent::{Begun, Recent};
 use crate::check::{Checker, outcome_name};
 use crate::outbox::{Letter, Outbox};
 
@@ -32,6 +35,10 @@ pub(super) struct Desk {
     /// Checks under way at most.
     pub(super) checks: Permits,
     pub(super) hosts: HostLimits,
+    pub(super) pace: Pace,
+    pub(super) recent: Recent,
+    /// Places of jobs that wait for their time.
+    pub(super) parked: Arc<Semaphore>,
 }
 
 /// Why a job was not made.
@@ -41,16 +48,55 @@ enum Dropped {
     Deadline,
 }
 
+/// What a job holds until it is finished.
+pub(super) struct Taken {
+    pub(super) lane: Lane,
+    /// Its place among the jobs that are taken.
+    pub(super) place: Option<OwnedSemaphorePermit>,
+    /// How long it lay in the queue.
+    pub(super) lain: Duration,
+}
+
+/// Finishes a job when its time has come: makes it, unless it is being made or was made already, or
+/// drops it.
+pub(super) async fn take(desk: Arc<Desk>, taken: Taken, job: Job, trace: Option<Traceparent>) {
+    let Taken { lane, mut place, lain } = taken;
+    let now = Utc::now();
+    let left = (job.deadline - now).to_std().unwrap_or_default();
+    let _finished = match desk.recent.begin(job.check_id, job.deadline, now) {
+        Begun::First(finished) => finished,
+        Begun::Before(finished) => return finished.cancelled().await,
+    };
+    if left.is_zero() {
+        return drop_late(&job);
+    }
+    let slot_ms = job.scheduled_at.timestamp_millis();
+    if lane == Lane::Scheduled && !desk.pace.admit(slot_ms, lain) {
+        // Those that wait for their turn keep no place from those whose turn it is.
+        let Ok(parked) = Arc::clone(&desk.parked).try_acquire_owned() else {
+            return drop_late(&job);
+        };
+        place = Some(parked);
+        if !desk.pace.turn(left).await {
+            return drop_late(&job);
+        }
+    }
+    finish(desk, lane, job, trace).await;
+    drop(place);
+}
+
+fn drop_late(job: &Job) {
+    metrics::job_dropped("deadline");
+    tracing::debug!(monitor.id = %job.monitor_id, check.id = %job.check_id, "a job came too late");
+}
+
 /// Makes a job's check and delivers its result, as a part of the same trace, or drops the job. Either
 /// way it is finished then.
-pub(super) async fn finish(desk: Arc<Desk>, lane: Lane, job: Job, trace: Option<Traceparent>) {
+async fn finish(desk: Arc<Desk>, lane: Lane, job: Job, trace: Option<Traceparent>) {
     let trace = trace.unwrap_or_else(|| Traceparent::of_check(job.check_id));
     match make(&desk, lane, &job).await {
         Ok(result) => deliver(&desk, &job, &result, &trace).await,
-        Err(Dropped::Deadline) => {
-            metrics::job_dropped("deadline");
-            tracing::debug!(monitor.id = %job.monitor_id, check.id = %job.check_id, "a job came too late");
-        }
+        Err(Dropped::Deadline) => drop_late(&job),
     }
 }
 
@@ -107,6 +153,7 @@ async fn deliver(desk: &Desk, job: &Job, result: &ResultMessage, trace: &Tracepa
         key: job.monitor_id.to_string(),
         payload,
         headers: traced(headers, trace),
+        written_ms: Utc::now().timestamp_millis(),
     };
     if let Err(error) = send(desk, &letter).await {
         tracing::error!(check.id = check_id, %error, "a result is refused by Kafka and is lost");
@@ -122,6 +169,7 @@ pub(super) async fn set_aside(desk: &Desk, dead: &Dead) {
         key: dead.id.to_string(),
         payload: dead.message_payload(),
         headers: dead.message_headers(),
+        written_ms: Utc::now().timestamp_millis(),
     };
     if let Err(error) = send(desk, &letter).await {
         tracing::error!(dead_letter.id = %dead.id, %error, "a dead letter is refused by Kafka");

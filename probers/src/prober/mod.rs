@@ -12,11 +12,14 @@ mod hosts;
 mod job;
 mod lane;
 mod open_files;
+mod pace;
+mod recent;
 mod watermark;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use pulsetrail_domain::Region;
 use pulsetrail_infra::dead_letters::{Letter as Dead, Reason};
 use pulsetrail_infra::kafka::{Kafka, is_passing, payload_of, receive, trace_of};
@@ -33,8 +36,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::assignment::Assignment;
 use self::hosts::HostLimits;
-use self::job::Desk;
+use self::job::{Desk, Taken};
 use self::lane::{Lane, Permits};
+use self::pace::Pace;
+use self::recent::Recent;
 use crate::check::Checker;
 use crate::outbox::Outbox;
 use crate::shield::Shield;
@@ -45,6 +50,8 @@ const PROBER: &str = "prober";
 const CHECKS_A_HOST: usize = 10;
 /// Jobs that are taken and wait for their turn, for each check that may be under way.
 const WAITING_A_CHECK: usize = 4;
+/// Jobs of a backlog that wait for their time, at most; more are dropped.
+const PARKED: usize = 20_000;
 /// How often finished jobs are committed.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// How long jobs under way are waited for when the prober is told to stop.
@@ -90,6 +97,9 @@ pub async fn run(
         dead_letters_topic: kafka.topics.dead_letters(),
         checks: Permits::new(concurrency),
         hosts: HostLimits::new(CHECKS_A_HOST),
+        pace: Pace::new(),
+        recent: Recent::default(),
+        parked: Arc::new(Semaphore::new(PARKED)),
     });
     let joined = [CancellationToken::new(), CancellationToken::new()];
     let announce = async {
@@ -180,10 +190,10 @@ fn start(
         Ok(job) => {
             let (desk, assignment) = (Arc::clone(desk), assignment.clone());
             let trace = trace_of(message);
+            let taken = Taken { lane, place, lain: lain(message) };
             jobs.spawn(async move {
-                job::finish(desk, lane, job, trace).await;
+                job::take(desk, taken, job, trace).await;
                 assignment.watermarks().finish(ticket);
-                drop(place);
             });
         }
         Err(error) => {
@@ -198,6 +208,13 @@ fn start(
             });
         }
     }
+}
+
+/// How long a message lay in the queue since it was first sent.
+fn lain(message: &BorrowedMessage<'_>) -> Duration {
+    let now_ms = Utc::now().timestamp_millis();
+    let lain_ms = message.timestamp().to_millis().map_or(0, |sent_ms| now_ms - sent_ms);
+    Duration::from_millis(u64::try_from(lain_ms).unwrap_or_default())
 }
 
 fn commit(assignment: &Assignment, consumer: &StreamConsumer<Assignment>) {

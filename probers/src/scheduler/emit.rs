@@ -201,6 +201,7 @@ fn letter(kafka: &Kafka, draft: JobDraft, turn: Turn) -> (Letter, String) {
         key: monitor_id.to_string(),
         payload: json,
         headers: traced(headers, &Traceparent::of_check(check_id)),
+        written_ms: now_ms(),
     };
     (letter, region.into())
 }
@@ -215,6 +216,7 @@ fn deadline_letter(kafka: &Kafka, silence: Silence) -> Result<Letter, serde_json
         key: monitor_id.to_string(),
         payload: serde_json::to_string(&message)?,
         headers: message_headers(DEADLINE_TYPE, &id, at, organization_id),
+        written_ms: now_ms(),
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::routing::any;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ struct Behaviour {
     status: AtomicU16,
     delay_ms: AtomicU64,
     requests: Mutex<Vec<SystemTime>>,
+    paths: Mutex<Vec<String>>,
 }
 
 impl Target {
@@ -84,6 +85,14 @@ impl Target {
     pub fn requests(&self) -> Vec<SystemTime> {
         self.behaviour.requests.lock().expect("nobody panicked").clone()
     }
+
+    /// The path of each request, in the same order.
+    ///
+    /// # Panics
+    /// When another thread panicked at it.
+    pub fn paths(&self) -> Vec<String> {
+        self.behaviour.paths.lock().expect("nobody panicked").clone()
+    }
 }
 
 impl Drop for Target {
@@ -105,7 +114,8 @@ fn serve(listener: TcpListener, behaviour: Arc<Behaviour>) -> CancellationToken 
     open
 }
 
-async fn answer(State(behaviour): State<Arc<Behaviour>>) -> (StatusCode, &'static str) {
+async fn answer(State(behaviour): State<Arc<Behaviour>>, uri: Uri) -> (StatusCode, &'static str) {
+    behaviour.paths.lock().expect("nobody panicked").push(uri.path().to_owned());
     behaviour.requests.lock().expect("nobody panicked").push(SystemTime::now());
     let delay = behaviour.delay_ms.load(Ordering::SeqCst);
     if delay > 0 {
