@@ -27,7 +27,7 @@ async fn register(
         })
         .collect();
     let answer = user.post("/api/v1/monitors/bulk", &json!({"operations": operations})).await;
-    let results = answer.body["results"].as_array().unwrap_or_else(|| panic!("{}", answer.body));
+    let results = answer.body["items"].as_array().unwrap();
     let id = |result: &Value| result["id"].as_str().unwrap().to_owned();
     results.iter().enumerate().map(|(number, result)| (format!("/{number}"), id(result))).collect()
 }
