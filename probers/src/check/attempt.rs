@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use pulsetrail_domain::check::{Failure, FailureCause, Outcome, TimingsUs};
+use pulsetrail_domain::check::{Failure, FailureCause, Findings, Outcome, TimingsUs};
 use pulsetrail_domain::egress::Refusal;
+use pulsetrail_domain::monitor::Target;
 use tokio::time::Instant;
 use url::Url;
 
@@ -20,9 +21,28 @@ pub(super) struct Attempt {
     pub(super) failure: Option<Failure>,
     pub(super) timings_us: TimingsUs,
     pub(super) refusal: Option<Refusal>,
+    pub(super) findings: Findings,
 }
 
 impl Attempt {
+    /// An attempt that has just ended.
+    pub(super) fn ended(
+        stopwatch: Stopwatch,
+        http_status: Option<u16>,
+        ended: Result<(), Fault>,
+        findings: Findings,
+    ) -> Self {
+        let (outcome, failure, refusal) = match ended {
+            Ok(()) => (Outcome::Up, None, None),
+            Err(Fault::Failed(failure)) => (Outcome::Down, Some(failure), None),
+            Err(Fault::Refused(failure, refusal)) => {
+                (Outcome::Blocked, Some(failure), Some(refusal))
+            }
+        };
+        let timings_us = stopwatch.stop();
+        Self { outcome, http_status, failure, timings_us, refusal, findings }
+    }
+
     /// What comes of a job that is not for this prober.
     pub(super) fn unsupported(kind: &str) -> Self {
         let detail = format!("This prober makes no checks of the kind {kind:?}.");
@@ -32,6 +52,7 @@ impl Attempt {
             failure: Some(failure(FailureCause::CheckUnsupported, detail)),
             timings_us: TimingsUs::default(),
             refusal: None,
+            findings: Findings::default(),
         }
     }
 }
@@ -59,9 +80,16 @@ impl Fault {
         Self::Failed(failure(cause, detail))
     }
 
-    /// Why `url` was not connected to.
-    pub(super) fn of_dial(reason: &DialFailureReason, url: &Url) -> Self {
-        let host = url.host_str().unwrap_or_default();
+    /// Why a target was not connected to, or not answered about.
+    pub(super) fn of_target(reason: &DialFailureReason, target: &Target) -> Self {
+        match target.dialled_url() {
+            Some(url) => Self::of_dial(reason, &url, &target.summary()),
+            None => Self::failed(FailureCause::CheckUnsupported, format!("{reason}.")),
+        }
+    }
+
+    /// Why `url`, which people know as `host`, was not connected to.
+    pub(super) fn of_dial(reason: &DialFailureReason, url: &Url, host: &str) -> Self {
         match reason {
             DialFailureReason::Refused(verdict) => {
                 let failure = failure(FailureCause::ShieldRefused, format!("{verdict}."));

@@ -27,15 +27,25 @@ pub(super) const MAX_BODY_BYTES: usize = 1024 * 1024;
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
+    /// The body, where it was to be kept.
+    pub(super) body: Vec<u8>,
     /// What went wrong after the head.
     pub(super) body_fault: Option<Fault>,
 }
 
-/// Sends a request and reads its answer, with the body where `reads_body` says so of the status.
+/// How much of an answer is read.
+pub(super) struct Reading<F> {
+    /// Whether the body of an answer of that status is read.
+    pub(super) reads_body: F,
+    /// Whether what is read is kept; it must then be whole.
+    pub(super) keeps_body: bool,
+}
+
+/// Sends a request and reads its answer.
 pub(super) async fn exchange(
     wire: Wire,
     request: Request<Full<Bytes>>,
-    reads_body: impl Fn(StatusCode) -> bool,
+    reading: Reading<impl Fn(StatusCode) -> bool>,
     deadline: Instant,
     stopwatch: &mut Stopwatch,
 ) -> Result<Answer, Fault> {
@@ -56,15 +66,17 @@ pub(super) async fn exchange(
             Err(_elapsed) => return Err(timeout(FailureCause::HttpTimeoutFirstByte, "answer")),
         };
         let (head, body) = response.into_parts();
-        let body_fault = if reads_body(head.status) {
-            match timeout_at(deadline, read(body, is_delimited(&head.headers))).await {
+        let mut kept = Vec::new();
+        let body_fault = if (reading.reads_body)(head.status) {
+            let keep = reading.keeps_body.then_some(&mut kept);
+            match timeout_at(deadline, read(body, is_delimited(&head.headers), keep)).await {
                 Ok(read) => read.err(),
                 Err(_elapsed) => Some(timeout(FailureCause::HttpTimeoutBody, "body")),
             }
         } else {
             None
         };
-        Ok(Answer { status: head.status, headers: head.headers, body_fault })
+        Ok(Answer { status: head.status, headers: head.headers, body: kept, body_fault })
     };
     alongside(talk, connection).await
 }
@@ -88,12 +100,28 @@ fn is_delimited(headers: &HeaderMap) -> bool {
     headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
 }
 
-/// Reads a body, or its first [`MAX_BODY_BYTES`], and drops it.
-async fn read(mut body: Incoming, delimited: bool) -> Result<(), Fault> {
+/// Reads a body, or its first [`MAX_BODY_BYTES`], and drops it; one that is to be kept must not be
+/// longer.
+async fn read(
+    mut body: Incoming,
+    delimited: bool,
+    mut keep: Option<&mut Vec<u8>>,
+) -> Result<(), Fault> {
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         match frame {
-            Ok(frame) => bytes += frame.data_ref().map_or(0, Bytes::len),
+            Ok(frame) => {
+                let Some(data) = frame.data_ref() else { continue };
+                bytes += data.len();
+                if let Some(kept) = &mut keep {
+                    if bytes > MAX_BODY_BYTES {
+                        let detail = format!("The body has more than {MAX_BODY_BYTES} bytes.");
+                        return Err(Fault::failed(FailureCause::HttpTooLarge, detail));
+                    }
+                    kept.extend_from_slice(data);
+                    continue;
+                }
+            }
             // Many servers end TLS without saying so; where the end of the connection is the end of
             // the body, browsers take it as such.
             Err(error) if !delimited && io_kind(&error) == Some(io::ErrorKind::UnexpectedEof) => {

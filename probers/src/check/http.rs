@@ -1,17 +1,21 @@
 //! The HTTP check: one attempt, hop by hop, each on a fresh connection through the shield.
 
 use bytes::Bytes;
+use chrono::Utc;
 use http::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::Full;
-use pulsetrail_domain::check::{Failure, FailureCause, Outcome};
-use pulsetrail_domain::monitor::HttpTarget;
-use pulsetrail_infra::messages::Refusal;
+use pulsetrail_domain::check::{FailureCause, Findings};
+use pulsetrail_domain::monitor::{HttpTarget, SECRET_HEADERS};
+use pulsetrail_domain::timestamp_from_millis;
+use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 use url::Position;
 
-use super::attempt::{Attempt, Fault, Stopwatch, failure};
-use super::exchange::{Answer, exchange};
+use super::assertions::{self, Facts};
+use super::attempt::{Attempt, Fault, Stopwatch};
+use super::certificate;
+use super::exchange::{Answer, Reading, exchange};
 use super::redirect::{Step, Trail, is_redirect};
 use super::tls::TlsClients;
 use super::wire::Wire;
@@ -19,8 +23,6 @@ use crate::shield::Shield;
 
 /// What a check calls itself.
 const AGENT: &str = concat!("pulsetrail/", env!("CARGO_PKG_VERSION"));
-/// Headers that are meant for the monitor's own origin and no other.
-const PRIVATE_HEADERS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
 
 /// Makes one attempt, which ends at `deadline` at the latest.
 pub(super) async fn attempt(
@@ -29,14 +31,21 @@ pub(super) async fn attempt(
     target: &HttpTarget,
     deadline: Instant,
 ) -> Attempt {
-    let mut way =
-        Way { shield, tls, target, deadline, stopwatch: Stopwatch::start(), status: None };
-    let (outcome, failure, refusal) = match way.follow().await {
-        Ok(()) => way.conclude(),
-        Err(Fault::Failed(failure)) => (Outcome::Down, Some(failure), None),
-        Err(Fault::Refused(failure, refusal)) => (Outcome::Blocked, Some(failure), Some(refusal)),
+    let mut way = Way {
+        shield,
+        tls,
+        target,
+        deadline,
+        began: Instant::now(),
+        stopwatch: Stopwatch::start(),
+        status: None,
+        findings: Findings::default(),
     };
-    Attempt { outcome, http_status: way.status, failure, timings_us: way.stopwatch.stop(), refusal }
+    let ended = match way.follow().await {
+        Ok(answer) => way.conclude(&answer),
+        Err(fault) => Err(fault),
+    };
+    Attempt::ended(way.stopwatch, way.status, ended, way.findings)
 }
 
 struct Way<'a> {
@@ -44,14 +53,16 @@ struct Way<'a> {
     tls: &'a TlsClients,
     target: &'a HttpTarget,
     deadline: Instant,
+    began: Instant,
     stopwatch: Stopwatch,
     /// The last answer's.
     status: Option<u16>,
+    findings: Findings,
 }
 
 impl Way<'_> {
     /// Goes from answer to answer until one is final.
-    async fn follow(&mut self) -> Result<(), Fault> {
+    async fn follow(&mut self) -> Result<Answer, Fault> {
         let mut step = Step {
             url: self.target.url.clone(),
             method: self.target.method,
@@ -60,10 +71,10 @@ impl Way<'_> {
         };
         let mut trail = Trail::begin(&step, self.target.max_redirects);
         loop {
-            let answer = self.hop(&step).await?;
+            let mut answer = self.hop(&step).await?;
             self.status = Some(answer.status.as_u16());
             if !self.follows(&answer) {
-                return answer.body_fault.map_or(Ok(()), Err);
+                return answer.body_fault.take().map_or(Ok(answer), Err);
             }
             step = trail.next(&step, answer.status, &answer.headers)?;
         }
@@ -91,7 +102,7 @@ impl Way<'_> {
             Err(failed) => {
                 self.stopwatch.dns(failed.dns);
                 self.stopwatch.connect(failed.connect);
-                return Err(Fault::of_dial(&failed.reason, url));
+                return Err(Fault::of_dial(&failed.reason, url, name));
             }
         };
         let wire = if url.scheme() == "https" {
@@ -99,25 +110,46 @@ impl Way<'_> {
             let verify = self.target.verify_tls;
             let stream = self.tls.handshake(dialled.stream, name, verify, self.deadline).await;
             self.stopwatch.tls(began.elapsed());
-            Wire::Tls(Box::new(stream?))
+            let stream = stream?;
+            if verify {
+                self.look_at(stream.get_ref().1.peer_certificates().unwrap_or_default(), name);
+            }
+            Wire::Tls(Box::new(stream))
         } else {
             Wire::Plain(dialled.stream)
         };
         let follows = self.target.follow_redirects;
         let reads_body = |status| !(follows && is_redirect(status));
-        exchange(wire, request, reads_body, self.deadline, &mut self.stopwatch).await
+        let keeps_body = assertions::need_body(&self.target.assertions);
+        let reading = Reading { reads_body, keeps_body };
+        exchange(wire, request, reading, self.deadline, &mut self.stopwatch).await
     }
 
-    /// What the final answer's status means.
-    fn conclude(&self) -> (Outcome, Option<Failure>, Option<Refusal>) {
-        let status = self.status.unwrap_or_default();
-        if self.target.expected_status.iter().any(|range| range.contains(status)) {
-            return (Outcome::Up, None, None);
+    /// Warns of a certificate that expires soon.
+    fn look_at(&mut self, chain: &[CertificateDer<'_>], host: &str) {
+        let now = timestamp_from_millis(Utc::now().timestamp_millis());
+        let Some(shown) = certificate::facts(chain, now) else { return };
+        if let Some(warning) = certificate::warning(host, &shown, certificate::WARN_DAYS) {
+            self.findings.warnings = vec![warning];
+            self.findings.certificate = Some(shown);
         }
-        let expected: Vec<String> =
-            self.target.expected_status.iter().map(ToString::to_string).collect();
-        let detail = format!("The status is {status}; expected was {}.", expected.join(", "));
-        (Outcome::Down, Some(failure(FailureCause::HttpStatusUnexpected, detail)), None)
+    }
+
+    /// What the final answer means.
+    fn conclude(&mut self, answer: &Answer) -> Result<(), Fault> {
+        let status = answer.status.as_u16();
+        let expected = &self.target.expected_status;
+        if !expected.iter().any(|range| range.contains(status)) {
+            let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
+            let detail = format!("The status is {status}; expected was {}.", expected.join(", "));
+            return Err(Fault::failed(FailureCause::HttpStatusUnexpected, detail));
+        }
+        let (headers, body) = (&answer.headers, answer.body.as_slice());
+        let facts = Facts { status, headers, body, took: self.began.elapsed() };
+        let failed = assertions::first_false(&self.target.assertions, &facts);
+        let fault = failed.as_ref().map(assertions::fault);
+        self.findings.assertion = failed;
+        fault.map_or(Ok(()), Err)
     }
 }
 
@@ -152,7 +184,7 @@ fn own_headers<'a>(
 ) -> Result<(), &'a str> {
     for (name, value) in &target.headers {
         let key = HeaderName::try_from(name).map_err(|_| name.as_str())?;
-        let private = PRIVATE_HEADERS.contains(&key.as_str());
+        let private = SECRET_HEADERS.contains(&key.as_str());
         let about_body = key.as_str().starts_with("content-");
         if private && !step.same_origin || about_body && !step.with_body {
             continue;

@@ -1,17 +1,21 @@
 //! Checks: what a job asks for, carried out, measured and reported.
 
+mod assertions;
 mod attempt;
+mod certificate;
+mod dns;
 mod exchange;
 mod http;
 mod redirect;
 mod retry;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod wire;
 
 use chrono::Utc;
-use pulsetrail_domain::check::{CheckResult, Outcome};
+use pulsetrail_domain::check::{CheckResult, Findings, Outcome};
 use pulsetrail_domain::monitor::Target;
 use pulsetrail_domain::timestamp_from_millis;
 use pulsetrail_infra::messages::{Job, ResultMessage};
@@ -50,10 +54,15 @@ impl Checker {
         let left = (job.deadline - started_at).to_std().unwrap_or_default();
         let timeout = std::time::Duration::from_millis(job.timeout_ms.into());
         let deadline = Instant::now() + timeout.min(left);
-        let (attempt, attempts) =
+        let (attempt, mut all) =
             retry::until_settled(&job.retries, deadline, || self.attempt(&job.target, deadline))
                 .await;
-        let Attempt { outcome, http_status, failure, timings_us, refusal } = attempt;
+        let Attempt { outcome, http_status, failure, timings_us, refusal, mut findings } = attempt;
+        let attempts = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        if attempts > 1 {
+            findings.attempts.append(&mut all);
+        }
+        let findings = (findings != Findings::default()).then(|| Box::new(findings));
         ResultMessage {
             monitor_id: job.monitor_id,
             organization_id: job.organization_id,
@@ -69,7 +78,7 @@ impl Checker {
                 attempts,
                 config_version: job.config_version,
                 valid_for_ms: job.valid_for_ms,
-                findings: None,
+                findings,
             },
             refusal,
         }
@@ -78,7 +87,10 @@ impl Checker {
     async fn attempt(&self, target: &Target, deadline: Instant) -> Attempt {
         match target {
             Target::Http(target) => http::attempt(&self.shield, &self.tls, target, deadline).await,
-            other => Attempt::unsupported(other.kind()),
+            Target::Tcp(target) => socket::tcp(&self.shield, target, deadline).await,
+            Target::Tls(target) => socket::tls(&self.shield, &self.tls, target, deadline).await,
+            Target::Dns(target) => dns::attempt(&self.shield, target, deadline).await,
+            other @ Target::Heartbeat(_) => Attempt::unsupported(other.kind()),
         }
     }
 }

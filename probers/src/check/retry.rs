@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pulsetrail_domain::check::Outcome;
+use pulsetrail_domain::check::{AttemptSummary, Outcome};
 use pulsetrail_domain::monitor::Retries;
 use rand::RngExt;
 use tokio::time::{Instant, sleep};
@@ -11,25 +11,44 @@ use tokio::time::{Instant, sleep};
 use super::attempt::Attempt;
 
 /// Tries until an attempt is up, is refused by the shield, is the last one, or no time is left for
-/// another. Returns the last attempt and how many there were.
+/// another. Returns the last attempt and what each came to.
 pub(super) async fn until_settled<F: Future<Output = Attempt>>(
     retries: &Retries,
     deadline: Instant,
     mut attempt: impl FnMut() -> F,
-) -> (Attempt, u32) {
+) -> (Attempt, Vec<AttemptSummary>) {
+    let began = Instant::now();
+    let mut all = Vec::with_capacity(1);
     let mut made = 1;
     loop {
+        let after_ms = millis(began.elapsed());
         let ended = attempt().await;
+        let took_ms = millis(began.elapsed()).saturating_sub(after_ms);
+        all.push(summary(&ended, after_ms, took_ms));
         if ended.outcome != Outcome::Down || made >= retries.max_attempts {
-            return (ended, made);
+            return (ended, all);
         }
         let wait = rand::rng().random_range(Duration::ZERO..=longest_wait(retries, made));
         if Instant::now() + wait >= deadline {
-            return (ended, made);
+            return (ended, all);
         }
         sleep(wait).await;
         made += 1;
     }
+}
+
+fn summary(ended: &Attempt, after_ms: u32, took_ms: u32) -> AttemptSummary {
+    AttemptSummary {
+        after_ms,
+        took_ms,
+        outcome: ended.outcome,
+        http_status: ended.http_status,
+        cause: ended.failure.as_ref().map(|failure| failure.cause),
+    }
+}
+
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// The longest wait after `made` attempts.
@@ -41,7 +60,7 @@ fn longest_wait(retries: &Retries, made: u32) -> Duration {
 
 #[cfg(test)]
 mod unit_tests {
-    use pulsetrail_domain::check::TimingsUs;
+    use pulsetrail_domain::check::{Findings, TimingsUs};
 
     use super::*;
 
@@ -52,21 +71,25 @@ mod unit_tests {
             failure: None,
             timings_us: TimingsUs::default(),
             refusal: None,
+            findings: Findings::default(),
         }
     }
 
     const RETRIES: Retries =
         Retries { max_attempts: 5, initial_backoff_ms: 100, multiplier: 3, max_backoff_ms: 1_000 };
 
-    async fn made(outcomes: &[Outcome], time: Duration) -> (Outcome, u32) {
+    async fn made(outcomes: &[Outcome], time: Duration) -> (Outcome, usize) {
         let mut outcomes = outcomes.iter();
         let deadline = Instant::now() + time;
-        let (last, made) = until_settled(&RETRIES, deadline, || {
+        let (last, all) = until_settled(&RETRIES, deadline, || {
             let outcome = *outcomes.next().unwrap();
             async move { attempt(outcome) }
         })
         .await;
-        (last.outcome, made)
+        let outcomes: Vec<Outcome> = all.iter().map(|one| one.outcome).collect();
+        assert_eq!(outcomes.last(), Some(&last.outcome));
+        assert!(all.windows(2).all(|two| two[0].after_ms <= two[1].after_ms));
+        (last.outcome, outcomes.len())
     }
 
     #[test]

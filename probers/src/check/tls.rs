@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::attempt::Fault;
+use super::certificate::leaves_one_out;
 
 /// The two ways to speak TLS: with certificates verified, and without.
 #[derive(Clone)]
@@ -135,9 +136,10 @@ fn certificate(fault: &CertificateError, host: &str) -> Fault {
         Error::NotValidForName | Error::NotValidForNameContext { .. } => {
             (Cause::TlsWrongHost, "is for another name")
         }
-        Error::UnknownIssuer => (
-            Cause::TlsUnknownIssuer,
-            "has an issuer that is not trusted, or lacks a part of its chain",
+        Error::UnknownIssuer => (Cause::TlsUnknownIssuer, "has an issuer that is not trusted"),
+        Error::Other(OtherError(other)) if other.is::<IncompleteChain>() => (
+            Cause::TlsIncompleteChain,
+            "comes without one that stands between it and a trusted one",
         ),
         Error::Other(OtherError(other)) if other.is::<SelfSigned>() => {
             (Cause::TlsSelfSigned, "is signed by itself")
@@ -162,6 +164,18 @@ impl fmt::Display for SelfSigned {
 
 impl std::error::Error for SelfSigned {}
 
+/// A certificate between the server's own and a trusted one is left out.
+#[derive(Debug)]
+struct IncompleteChain;
+
+impl fmt::Display for IncompleteChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the chain lacks a certificate")
+    }
+}
+
+impl std::error::Error for IncompleteChain {}
+
 /// The usual verification, which also tells a certificate that is signed by itself from others of
 /// unknown issuers.
 #[derive(Debug)]
@@ -185,6 +199,13 @@ impl ServerCertVerifier for Diagnosing {
             ) if is_self_signed(end_entity) => rustls::Error::InvalidCertificate(
                 CertificateError::Other(OtherError(Arc::new(SelfSigned))),
             ),
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)
+                if leaves_one_out(intermediates.last().unwrap_or(end_entity)) =>
+            {
+                rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(
+                    IncompleteChain,
+                ))))
+            }
             error => error,
         })
     }

@@ -5,13 +5,14 @@
 //! dialled, so that a name cannot lead to one place when it is judged and to another when it is
 //! dialled. One refused address refuses the name.
 
+mod ask;
 #[cfg(test)]
 mod canary_tests;
 mod dial;
 mod local;
 mod resolve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -40,7 +40,7 @@ pub enum DnsError {
 }
 
 pub(super) struct Resolver {
-    resolver: TokioResolver,
+    pub(super) resolver: TokioResolver,
 }
 
 impl Resolver {
@@ -132,7 +132,7 @@ fn in_turns(first: Vec<IpAddr>, second: Vec<IpAddr>) -> Vec<IpAddr> {
     }
 }
 
-fn cause(error: &NetError) -> DnsError {
+pub(super) fn cause(error: &NetError) -> DnsError {
     let code = match error {
         NetError::Dns(ProtocolError::NoRecordsFound(none)) => none.response_code,
         NetError::Dns(ProtocolError::ResponseCode(code)) => *code,

@@ -9,10 +9,10 @@ use tokio::net::{TcpListener, UdpSocket};
 use super::*;
 
 /// What a name server of the test answers to a question.
-type Answers = fn(&str, RecordType) -> Result<Vec<RData>, ResponseCode>;
+pub(crate) type Answers = fn(&str, RecordType) -> Result<Vec<RData>, ResponseCode>;
 
 /// Serves DNS on loopback as long as the runtime lives.
-async fn name_server(answers: Answers) -> SocketAddr {
+pub(crate) async fn name_server(answers: Answers) -> SocketAddr {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = socket.local_addr().unwrap();
     tokio::spawn(async move {

@@ -1,16 +1,14 @@
 //! The part of a body that says what is checked.
 
 use pulsetrail_domain::monitor::{
-    DnsTarget, HeartbeatTarget, HttpTarget, ResolverAddress, Target, TargetHost, TargetUrl,
-    TcpTarget, TlsTarget, Violation,
+    Assertion, DnsTarget, HeartbeatTarget, HttpTarget, ResolverAddress, Target, TargetHost,
+    TargetUrl, TcpTarget, TlsTarget, Violation,
 };
 use serde_json::Value;
 
 use super::body::stand_in_url;
 use super::fields::Fields;
 
-/// The kinds that are checked by now.
-const AVAILABLE: [&str; 2] = ["http", "heartbeat"];
 /// The default of `port` in a TLS target, and of the fields beside it.
 const TLS_PORT: u16 = 443;
 const WARN_DAYS: u16 = 14;
@@ -22,9 +20,6 @@ pub(super) fn read(described: Value, violations: &mut Vec<Violation>) -> Option<
     if !Target::KINDS.contains(&kind.as_str()) {
         fields.refuse("type", &format!("must be one of {}", Target::KINDS.join(", ")));
         return None;
-    }
-    if !AVAILABLE.contains(&kind.as_str()) {
-        fields.refuse("type", "is not available yet");
     }
     let target = match kind.as_str() {
         "tcp" => tcp(&mut fields).map(Target::Tcp),
@@ -47,6 +42,7 @@ fn http(fields: &mut Fields<'_>) -> Option<HttpTarget> {
     let max_redirects = fields.take("max_redirects");
     let verify_tls = fields.take("verify_tls");
     let expected_status = fields.take("expected_status");
+    let assertions = fields.take::<Vec<Assertion>>("assertions");
     let default = HttpTarget::get(url.or_else(stand_in_url)?);
     Some(HttpTarget {
         method: method.unwrap_or(default.method),
@@ -57,6 +53,7 @@ fn http(fields: &mut Fields<'_>) -> Option<HttpTarget> {
         verify_tls: verify_tls.unwrap_or(default.verify_tls),
         expected_status: expected_status.unwrap_or(default.expected_status),
         url: default.url,
+        assertions: assertions.unwrap_or_default(),
         ..default
     })
 }
@@ -103,9 +100,9 @@ mod tests {
     fn what_a_kind_needs_is_asked_for() {
         let of = |kind: &str| refused(json!({"type": kind, "surprise": 1}));
         assert_eq!(of("http"), ["/target/url", "/target/surprise"]);
-        assert_eq!(of("tcp"), ["/target/type", "/target/host", "/target/port", "/target/surprise"]);
-        assert_eq!(of("tls"), ["/target/type", "/target/host", "/target/surprise"]);
-        let dns = ["/target/type", "/target/name", "/target/record_type", "/target/surprise"];
+        assert_eq!(of("tcp"), ["/target/host", "/target/port", "/target/surprise"]);
+        assert_eq!(of("tls"), ["/target/host", "/target/surprise"]);
+        let dns = ["/target/name", "/target/record_type", "/target/surprise"];
         assert_eq!(of("dns"), dns);
         assert_eq!(of("heartbeat"), ["/target/surprise"]);
         assert_eq!(of("gopher"), ["/target/type"]);
@@ -114,8 +111,8 @@ mod tests {
     #[test]
     fn a_host_or_resolver_that_cannot_be_read_is_named_with_its_place() {
         let tcp = json!({"type": "tcp", "host": "a b", "port": 70_000});
-        assert_eq!(refused(tcp), ["/target/type", "/target/host", "/target/port"]);
+        assert_eq!(refused(tcp), ["/target/host", "/target/port"]);
         let dns = json!({"type": "dns", "name": "a.example", "record_type": "MD", "resolver": "b"});
-        assert_eq!(refused(dns), ["/target/type", "/target/record_type", "/target/resolver"]);
+        assert_eq!(refused(dns), ["/target/record_type", "/target/resolver"]);
     }
 }

@@ -71,14 +71,17 @@ impl Target {
     }
 
     /// Where a check dials first, as a URL, for who reads of a refusal: the URL, `tcp://host:port`,
-    /// `tls://host:port` or `dns://resolver:port`. None where it dials nothing that was named.
+    /// `tls://host:port`, or the question with its resolver (RFC 4501). None where it dials nothing.
     #[must_use]
     pub fn dialled_url(&self) -> Option<Url> {
         let text = match self {
             Self::Http(http) => return Some(http.url.url().clone()),
             Self::Tcp(tcp) => format!("tcp://{}", tcp.host.with_port(tcp.port)),
             Self::Tls(tls) => format!("tls://{}", tls.host.with_port(tls.port)),
-            Self::Dns(dns) => format!("dns://{}", dns.resolver?.0),
+            Self::Dns(dns) => {
+                let server = dns.resolver.map(|resolver| format!("//{}/", resolver.0));
+                format!("dns:{}{}?type={}", server.unwrap_or_default(), dns.name, dns.record_type)
+            }
             Self::Heartbeat(_) => return None,
         };
         Url::parse(&text).ok()

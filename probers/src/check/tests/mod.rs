@@ -2,6 +2,7 @@
 
 mod hostile;
 mod http;
+mod kinds;
 mod redirects;
 mod target;
 mod tls;

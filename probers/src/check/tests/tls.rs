@@ -2,9 +2,10 @@ use std::future::pending;
 use std::sync::Arc;
 
 use chrono::Datelike as _;
+use pulsetrail_domain::check::WarningCode;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair,
+    PKCS_ECDSA_P256_SHA256, date_time_ymd,
 };
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -170,4 +171,63 @@ async fn a_redirect_from_https_down_to_http_is_refused() {
     let result = check_trusting(&authority, &server).await;
     assert_failed(&result, FailureCause::HttpDowngrade);
     assert_eq!(down.connections(), 0);
+}
+
+async fn check_tls(authority: &Authority, server: &TestTarget, warn_days: u16) -> CheckResult {
+    let target = serde_json::json!({"type": "tls", "host": "127.0.0.1",
+        "port": server.address.port(), "warn_days": warn_days});
+    let target = serde_json::from_value(target).unwrap();
+    let job = Job { target, ..job(get("http://stand-in.invalid")) };
+    checker_trusting(authority.roots()).run(&job).await.result
+}
+
+#[tokio::test]
+async fn a_certificate_is_told_of_and_warned_of_before_it_expires() {
+    let authority = Authority::new("an authority");
+    let soon = Utc::now() + Duration::from_secs(10 * 86_400 + 3_600);
+    let server = authority
+        .server("127.0.0.1", |params| {
+            params.not_after = date_time_ymd(soon.year(), soon.month() as u8, soon.day() as u8);
+        })
+        .await;
+    let result = check_tls(&authority, &server, 9).await;
+    assert_eq!(result.outcome, Outcome::Up, "{result:?}");
+    let findings = result.findings.unwrap();
+    let shown = findings.certificate.unwrap();
+    assert!((9..=10).contains(&shown.days_left), "{shown:?}");
+    assert_eq!(shown.expires_at.date_naive(), soon.date_naive());
+    assert!(shown.subject.contains("127.0.0.1") && shown.issuer.contains("an authority"));
+    assert_eq!((shown.chain_length, findings.warnings.len()), (1, 0));
+    for result in
+        [check_tls(&authority, &server, 30).await, check_trusting(&authority, &server).await]
+    {
+        assert_eq!(result.outcome, Outcome::Up, "a warning is no failure");
+        let findings = result.findings.unwrap();
+        assert_eq!(findings.warnings[0].code, WarningCode::CertificateExpiresSoon);
+        assert!(findings.certificate.is_some());
+    }
+    let fresh = authority.server("127.0.0.1", |_| {}).await;
+    assert_eq!(check_trusting(&authority, &fresh).await.findings, None);
+    let stranger = Authority::new("a stranger").server("127.0.0.1", |_| {}).await;
+    assert_failed(&check_tls(&authority, &stranger, 30).await, FailureCause::TlsUnknownIssuer);
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_left_out_of_the_chain_is_told_apart() {
+    // An authority between that nobody trusts by itself, which says where its certificate is to be had:
+    // SEQUENCE { SEQUENCE { id-ad-caIssuers, [6] "http://a.example/" } } (RFC 5280, 4.2.2.1).
+    let access =
+        b"\x30\x1f\x30\x1d\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x02\x86\x11http://a.example/";
+    let between = Authority::new("an authority between");
+    let server = between
+        .server("127.0.0.1", |params| {
+            params.custom_extensions.push(CustomExtension::from_oid_content(
+                &[1, 3, 6, 1, 5, 5, 7, 1, 1],
+                access.to_vec(),
+            ));
+        })
+        .await;
+    let result = check_trusting(&Authority::new("an authority"), &server).await;
+    assert_failed(&result, FailureCause::TlsIncompleteChain);
+    assert!(result.timings_us.tls > 0);
 }

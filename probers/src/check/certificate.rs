@@ -1,0 +1,60 @@
+//! What a server's certificates say (RFC 5280).
+
+use chrono::DateTime;
+use pulsetrail_domain::Timestamp;
+use pulsetrail_domain::check::{Certificate, Warning, WarningCode};
+use rustls::pki_types::CertificateDer;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::prelude::FromDer;
+
+/// The longest distinguished name that is kept, in characters.
+const MAX_NAME: usize = 200;
+/// `id-ad-caIssuers` (RFC 5280, section 4.2.2.1): where the issuer's certificate can be had.
+const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
+/// With fewer days left an HTTPS check warns.
+pub(super) const WARN_DAYS: u16 = 14;
+
+/// What is told of the first certificate of a chain; none where it cannot be read.
+pub(super) fn facts(chain: &[CertificateDer<'_>], now: Timestamp) -> Option<Certificate> {
+    let (_, shown) = X509Certificate::from_der(chain.first()?).ok()?;
+    let expires_at = DateTime::from_timestamp(shown.validity().not_after.timestamp(), 0)?;
+    let name = |name: &x509_parser::x509::X509Name<'_>| {
+        name.to_string().chars().take(MAX_NAME).collect::<String>()
+    };
+    Some(Certificate {
+        expires_at,
+        days_left: (expires_at - now).num_seconds().div_euclid(86_400),
+        subject: name(shown.subject()),
+        issuer: name(shown.issuer()),
+        chain_length: u32::try_from(chain.len()).unwrap_or(u32::MAX),
+    })
+}
+
+/// The warning of a certificate of `host` that expires in fewer than `warn_days` days.
+pub(super) fn warning(host: &str, shown: &Certificate, warn_days: u16) -> Option<Warning> {
+    if shown.days_left >= i64::from(warn_days) {
+        return None;
+    }
+    let days = shown.days_left;
+    let detail = match days {
+        ..0 => format!("The certificate of {host} has expired."),
+        0 => format!("The certificate of {host} expires within a day."),
+        1 => format!("The certificate of {host} expires in 1 day."),
+        _ => format!("The certificate of {host} expires in {days} days."),
+    };
+    Some(Warning { code: WarningCode::CertificateExpiresSoon, detail })
+}
+
+/// Whether the last certificate of a chain has an issuer, says where its certificate can be had, and
+/// came without it: then one is left out between the server's own and a trusted one.
+pub(super) fn leaves_one_out(last: &CertificateDer<'_>) -> bool {
+    let Ok((_, last)) = X509Certificate::from_der(last) else { return false };
+    let says_where = last.extensions().iter().any(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityInfoAccess(access) => {
+            access.iter().any(|one| one.access_method.to_id_string() == CA_ISSUERS)
+        }
+        _ => false,
+    });
+    says_where && last.issuer() != last.subject()
+}
