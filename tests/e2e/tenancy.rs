@@ -225,7 +225,8 @@ async fn no_body_changes_what_it_must_not() {
     let fields =
         ["organization_id", "role", "position", "status", "operator", "user_id", "version"];
     for (method, route, thing, _) in TABLE {
-        if *method == "get" {
+        // A report's body is not read: whatever it says, it changes nothing.
+        if *method == "get" || route.starts_with("/hb/") {
             continue;
         }
         let path = route.replace("{id}", &new_thing(&owner, *thing).await);
