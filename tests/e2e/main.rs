@@ -7,6 +7,7 @@
     reason = "a test ends where it cannot go on"
 )]
 
+mod asyncapi;
 mod commands;
 mod dead_letters;
 mod egress;
