@@ -32,13 +32,16 @@ async fn register(
     results.iter().enumerate().map(|(number, result)| (format!("/{number}"), id(result))).collect()
 }
 
-/// The slots of a monitor's results, and when it was registered.
-async fn slots(user: &User, monitor: &str) -> (String, Vec<String>) {
+/// When a monitor was registered, and the slots of its results, in ms since the epoch.
+async fn slots(user: &User, monitor: &str) -> (i64, Vec<i64>) {
+    let ms = |time: &Value| {
+        let time = chrono::DateTime::parse_from_rfc3339(time.as_str().unwrap()).unwrap();
+        time.timestamp_millis()
+    };
     let events = user.events(monitor).await;
-    let registered = events[0]["recorded_at"].as_str().unwrap()[..23].to_owned();
     let checks = events.iter().filter(|event| event["event_type"] == "CheckCompleted");
-    let slot = |event: &Value| event["payload"]["scheduled_at"].as_str().unwrap()[..23].to_owned();
-    (registered, checks.map(slot).collect())
+    let slots = checks.map(|event| ms(&event["payload"]["scheduled_at"])).collect();
+    (ms(&events[0]["recorded_at"]), slots)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

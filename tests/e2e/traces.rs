@@ -75,6 +75,7 @@ async fn a_trace_goes_with_a_request_through_the_log_the_jobs_the_results_and_th
     let default = "default".parse().unwrap();
     let events = Topic::new(&kafka, &kafka.topics.events());
     let jobs = Topic::new(&kafka, &kafka.topics.jobs(&default));
+    let jobs_on_demand = Topic::new(&kafka, &kafka.topics.jobs_on_demand(&default));
     let results = Topic::new(&kafka, &kafka.topics.results());
     // Whoever sends none has a trace nevertheless.
     let registered = events.next("the account", |seen| seen.0.ends_with("AccountRegistered")).await;
@@ -101,7 +102,8 @@ async fn a_trace_goes_with_a_request_through_the_log_the_jobs_the_results_and_th
         post(&user, &format!("/api/v1/monitors/{id}/check"), OF_THE_CHECK, &json!({})).await;
     assert_eq!(asked.status, StatusCode::ACCEPTED, "{}", asked.body);
     let check = asked.body["check_id"].as_str().unwrap();
-    assert_eq!(jobs.trace_of_check(check, "job").await.as_deref(), Some(OF_THE_CHECK));
+    let job = jobs_on_demand.trace_of_check(check, "job").await;
+    assert_eq!(job.as_deref(), Some(OF_THE_CHECK));
     let reported = |seen: &Seen| seen.2["result"]["check_id"] == check;
     assert_eq!(results.next("its result", reported).await.1.as_deref(), Some(OF_THE_CHECK));
     let completed = async || events.trace_of_check(check, "CheckCompleted").await;

@@ -27,7 +27,9 @@ pub(super) async fn request(
     body: &Value,
 ) -> Answer {
     let request = http_client().request(method, format!("{}/api/v1/{path}", commands.url));
-    let response = request.bearer_auth(token).json(body).send().await.unwrap();
+    let request = request.bearer_auth(token);
+    let request = if body.is_null() { request } else { request.json(body) };
+    let response = request.send().await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let body = serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default();
     Answer { status, headers, body }

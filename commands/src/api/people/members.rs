@@ -96,11 +96,12 @@ pub(crate) async fn remove_member(
     identity: Identity,
     IdPath(id): IdPath,
     context: RequestContext,
-    _: NoBody,
+    body: Result<NoBody, Problem>,
 ) -> Result<StatusCode, Problem> {
     if UserId(id) != identity.user_id || identity.session_id().is_err() {
         identity.may_manage()?;
     }
+    body?;
     let (organization_id, metadata) = (identity.organization_id, context.metadata(&identity));
     accounts::remove_member(&state.store.write, organization_id, UserId(id), &metadata).await?;
     Ok(StatusCode::NO_CONTENT)
