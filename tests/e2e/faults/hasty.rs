@@ -10,20 +10,27 @@ use pulsetrail_infra::messages::ResultMessage;
 use pulsetrail_infra::store::{Append, NewEvent, Store, append_batch, read_aggregate};
 use rdkafka::consumer::{CommitMode, Consumer as _};
 
-/// Records results until it is dropped, each in the right way. Where it is hasty, it says that it has
-/// before it has.
-pub(crate) async fn record_alone(corner: &Corner, hasty: bool) {
+/// Records as many results, each in the right way, and dies between the two steps of the last. Where it
+/// is hasty, it says that it has before it has.
+pub(crate) async fn record_alone(corner: &Corner, hasty: bool, life: u64) {
     let (store, kafka) = (corner.store().await, corner.kafka());
     let consumer = kafka.group_consumer(RECORDER).unwrap();
     consumer.subscribe(&[&kafka.topics.results()]).unwrap();
-    loop {
+    let mut left = life;
+    while left > 0 {
         let Ok(message) = consumer.recv().await else { continue };
+        left -= 1;
         let result = payload_of(&message).unwrap();
+        let dies = left == 0;
         if hasty {
-            consumer.commit_message(&message, CommitMode::Async).unwrap();
+            // At its death it is sure to have said so.
+            let mode = if dies { CommitMode::Sync } else { CommitMode::Async };
+            consumer.commit_message(&message, mode).unwrap();
         }
-        record(&store, result, false).await;
-        if !hasty {
+        if !(hasty && dies) {
+            record(&store, result, false).await;
+        }
+        if !hasty && !dies {
             consumer.commit_message(&message, CommitMode::Async).unwrap();
         }
     }
