@@ -104,15 +104,24 @@ async fn a_paused_monitor_is_left_alone_until_it_is_resumed() {
     let monitor = user.watch(&target.url()).await;
     user.until_status(&monitor, "up").await;
 
+    // Another one, as often checked, tells how many slots have passed.
+    let clock = Target::start().await;
+    user.watch(&clock.url()).await;
+    let slots_pass = async |slots: usize| {
+        let until = clock.requests().len() + slots;
+        eventually("slots pass", async || (clock.requests().len() >= until).then_some(())).await;
+    };
+
     let paused = user.post(&format!("/api/v1/monitors/{monitor}/pause"), &json!({})).await;
     assert_eq!(paused.status, StatusCode::OK, "{}", paused.body);
     assert_eq!(paused.body["status"], "paused");
-    // The pause is followed within moments; what comes after a second is a job of a paused monitor.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // A job that was emitted before the pause may be made yet; those of later slots must not be.
+    slots_pass(2).await;
     let before = target.requests().len();
-    target.die();
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    slots_pass(3).await;
     assert_eq!(target.requests().len(), before);
+    target.die();
+    slots_pass(2).await;
     user.until_status(&monitor, "paused").await;
 
     target.come_back().await;

@@ -7,6 +7,7 @@ use pulsetrail_harness::{App, Corner, Feed, Target, User, within};
 use pulsetrail_infra::engines::Engine;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::engines::OwnEngine;
 use super::{SETTLING, dead_letters, short_or_long};
@@ -42,13 +43,17 @@ impl Scene {
         (Self { corner, app, user, target, monitor, feed, seen: Vec::new() }, own)
     }
 
-    /// Has the engine away for a while, in which everybody who needs it asks for it again and again.
-    async fn without(&self, own: &mut OwnEngine) {
-        let before = self.warnings();
+    /// Has the engine away until those who need it have asked for it again and again; what happens
+    /// `meanwhile` begins when it is gone.
+    async fn without<T>(&self, own: &mut OwnEngine, meanwhile: impl Future<Output = T>) -> T {
         own.go_away().await;
-        tokio::time::sleep(Duration::from_secs(short_or_long(6, 30))).await;
-        let warnings = self.warnings() - before;
-        assert!(warnings >= 3, "only {warnings} attempts are told of");
+        let (gone, before) = (Instant::now(), self.warnings());
+        let at_least = Duration::from_secs(short_or_long(0, 30));
+        let asked_for = within(SETTLING, "three attempts are told of", async || {
+            let enough = self.warnings() >= before + 3 && gone.elapsed() >= at_least;
+            enough.then_some(())
+        });
+        tokio::join!(meanwhile, asked_for).0
     }
 
     fn warnings(&self) -> usize {
@@ -123,7 +128,7 @@ async fn while_postgres_is_away_results_wait_and_everything_catches_up() {
     let send = async |slot: i64| {
         results.send_result(&result_of(quiet, organization, SLOT + slot * 1_000)).await;
     };
-    tokio::join!(scene.without(&mut postgres), async {
+    tokio::join!(scene.without(&mut postgres, async {}), async {
         // One after the other, so that some come while it goes away and some while it is gone.
         for slot in 0..40 {
             send(slot).await;
@@ -144,15 +149,8 @@ async fn while_postgres_is_away_results_wait_and_everything_catches_up() {
 async fn while_kafka_is_away_commands_are_taken_and_everything_catches_up() {
     let (scene, mut kafka) = Scene::new(Engine::Kafka).await;
     let url = scene.target.url();
-    let (registered, ()) = tokio::join!(
-        async {
-            // The first that is asked after Kafka is gone.
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            let body = json!({ "url": url, "interval_seconds": 1, "timeout_ms": 900 });
-            scene.user.post("/api/v1/monitors", &body).await
-        },
-        scene.without(&mut kafka)
-    );
+    let body = json!({ "url": url, "interval_seconds": 1, "timeout_ms": 900 });
+    let registered = scene.without(&mut kafka, scene.user.post("/api/v1/monitors", &body)).await;
     assert_eq!(registered.status, StatusCode::CREATED, "{}", registered.body);
     kafka.come_back().await;
     let monitor: MonitorId = registered.body["id"].as_str().unwrap().parse().unwrap();
