@@ -4,6 +4,7 @@
 //! names (keys in lower case without the prefix), else from its default. All mistakes are reported
 //! at once, each with its name and source.
 
+mod given;
 mod origin;
 mod parse;
 
@@ -122,12 +123,12 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "key_requests_per_minute",
         "6000",
-        "Requests with one API key at a server, 1 to 10000000",
+        "Requests with one API key, at all servers together, 1 to 10000000",
     ),
     setting(
         "address_key_requests_per_minute",
         "60000",
-        "Requests with API keys from one address at a server, 1 to 10000000",
+        "Requests with API keys from one address, at all servers together, 1 to 10000000",
     ),
     setting(
         "monitors_per_organization",
