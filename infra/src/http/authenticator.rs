@@ -1,7 +1,5 @@
 //! From what a request shows to who asks.
 
-use std::net::IpAddr;
-
 use axum::http::header;
 use axum::http::request::Parts;
 use pulsetrail_domain::{ApiKeyId, OrganizationId, Role, Timestamp, UserId};
@@ -9,9 +7,10 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 
-use super::rate_limit::{RateLimit, RateSettings};
-use super::shared_limit::SharedLimit;
-use super::{AccessTokens, Credential, Identity, Ingress, Problem, TokenClaims};
+use super::{
+    AccessTokens, Credential, Identity, Ingress, Problem, RateSettings, SharedLimit, SharesLimit,
+    TokenClaims,
+};
 
 /// What every API key begins with, so that people and scanners know one when they see it.
 pub const API_KEY_PREFIX: &str = "pt_";
@@ -37,8 +36,8 @@ pub struct Authenticator {
     pub(super) pool: PgPool,
     ingress: Ingress,
     attempts: SharedLimit,
-    key_requests: RateLimit<ApiKeyId>,
-    address_key_requests: RateLimit<IpAddr>,
+    key_requests: SharesLimit,
+    address_key_requests: SharesLimit,
 }
 
 impl Authenticator {
@@ -56,13 +55,14 @@ impl Authenticator {
         ingress: Ingress,
         rates: RateSettings,
     ) -> Self {
+        let shares = |kind, number| SharesLimit::a_minute(kind, number, pool.clone());
         Self {
             tokens,
             attempts: SharedLimit::a_minute("address", rates.attempts_a_minute, pool.clone()),
+            key_requests: shares("key", rates.key_requests_a_minute),
+            address_key_requests: shares("key address", rates.address_key_requests_a_minute),
             pool,
             ingress,
-            key_requests: RateLimit::a_minute(rates.key_requests_a_minute),
-            address_key_requests: RateLimit::a_minute(rates.address_key_requests_a_minute),
         }
     }
 
@@ -99,7 +99,7 @@ impl Authenticator {
             Some(Ok(secret)) if secret.starts_with(API_KEY_PREFIX) => {
                 let identity = self.by_key(secret).await?;
                 if let (Some(_), Some(address)) = (&identity, self.ingress.client(parts)) {
-                    self.address_key_requests.count(&address)?;
+                    self.address_key_requests.count(&address.to_string()).await?;
                 }
                 identity
             }
@@ -119,6 +119,19 @@ impl Authenticator {
             return Err(Problem::unauthorized());
         };
         Ok(identity)
+    }
+
+    /// The session that a request's token was given to, whether or not it has ended since; none where no
+    /// token is shown that this installation signed and that is still in its time, or where a cookie
+    /// comes from another site's page.
+    #[must_use]
+    pub fn shown_session(&self, parts: &Parts) -> Option<TokenClaims> {
+        let token = match bearer(parts) {
+            Some(shown) => shown.ok()?,
+            None if self.ingress.cookie_counts(parts) => cookie(parts, SESSION_COOKIE)?,
+            None => return None,
+        };
+        self.tokens.read(token).map(|(claims, _)| claims)
     }
 
     async fn by_token(&self, token: &str) -> Result<Option<Identity>, Problem> {
@@ -172,7 +185,7 @@ impl Authenticator {
     async fn of_key(&self, row: Option<PgRow>) -> Result<Option<Identity>, Problem> {
         let Some(row) = row else { return Ok(None) };
         let api_key_id = ApiKeyId(row.try_get("api_key_id")?);
-        self.key_requests.count(&api_key_id)?;
+        self.key_requests.count(&api_key_id.to_string()).await?;
         let last_used: Option<Timestamp> = row.try_get("last_used_at")?;
         let now: Timestamp = row.try_get("now")?;
         if last_used.is_none_or(|used| (now - used).num_seconds() >= 60) {

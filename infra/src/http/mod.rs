@@ -16,6 +16,7 @@ mod problem;
 mod rate_limit;
 mod request_time;
 mod shared_limit;
+mod shares;
 mod tickets;
 
 pub use access_tokens::{AccessTokens, TokenClaims};
@@ -34,4 +35,5 @@ pub use pulsetrail_domain::Role;
 pub use rate_limit::{RateLimit, RateSettings};
 pub use request_time::RequestTime;
 pub use shared_limit::SharedLimit;
+pub use shares::SharesLimit;
 pub use tickets::Ticket;

@@ -47,12 +47,29 @@ impl SharedLimit {
     /// 429 with the time to wait where there were too many, at whichever server; 503 where Postgres does
     /// not answer.
     pub async fn count(&self, subject: &str) -> Result<(), Problem> {
-        let digest = Sha256::new().chain_update(self.kind).chain_update([0]);
-        let subject = digest.chain_update(subject).finalize().to_vec();
-        self.own.count(&subject)?;
+        self.own.count(&self.key(subject))?;
+        match self.take(subject, 1).await? {
+            None => Ok(()),
+            Some(wait) => Err(Problem::too_many_requests(wait)),
+        }
+    }
+
+    /// Counts `number` more at once, or says how long it takes until there is room for them.
+    ///
+    /// # Errors
+    /// When Postgres does not answer.
+    pub(super) async fn take(
+        &self,
+        subject: &str,
+        number: u32,
+    ) -> Result<Option<Duration>, sqlx::Error> {
         if self.asked.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.sweep().await?;
         }
+        let key = self.key(subject);
+        let seconds = self.seconds_each * f64::from(number);
+        // How far ahead of the clock a subject may be that is counted once more.
+        let room = MINUTE_SECONDS - seconds;
         let counted = sqlx::query(
             "insert into rate_limits as kept (subject, free_at)
              values ($1, clock_timestamp() + make_interval(secs => $2))
@@ -60,32 +77,32 @@ impl SharedLimit {
                 set free_at = greatest(kept.free_at, clock_timestamp()) + make_interval(secs => $2)
                 where kept.free_at <= clock_timestamp() + make_interval(secs => $3)",
         )
-        .bind(&subject)
-        .bind(self.seconds_each)
-        .bind(self.room())
+        .bind(&key)
+        .bind(seconds)
+        .bind(room)
         .execute(&self.pool)
         .await?;
-        if counted.rows_affected() == 1 { Ok(()) } else { Err(self.refusal(&subject).await?) }
-    }
-
-    /// How far ahead of the clock a subject may be that is counted once more, in seconds.
-    fn room(&self) -> f64 {
-        MINUTE_SECONDS - self.seconds_each
-    }
-
-    async fn refusal(&self, subject: &[u8]) -> Result<Problem, Problem> {
+        if counted.rows_affected() == 1 {
+            return Ok(None);
+        }
         let ahead: Option<f64> = sqlx::query_scalar(
             "select extract(epoch from free_at - clock_timestamp())::float8
              from rate_limits where subject = $1",
         )
-        .bind(subject)
+        .bind(&key)
         .fetch_optional(&self.pool)
         .await?;
-        let wait = (ahead.unwrap_or_default() - self.room()).clamp(0.0, MINUTE_SECONDS);
-        Ok(Problem::too_many_requests(Duration::from_secs_f64(wait)))
+        let wait = (ahead.unwrap_or_default() - room).clamp(0.0, MINUTE_SECONDS);
+        Ok(Some(Duration::from_secs_f64(wait)))
     }
 
-    async fn sweep(&self) -> Result<(), Problem> {
+    /// How a subject is known in the table: nobody reads out of it who that is.
+    fn key(&self, subject: &str) -> Vec<u8> {
+        let digest = Sha256::new().chain_update(self.kind).chain_update([0]);
+        digest.chain_update(subject).finalize().to_vec()
+    }
+
+    async fn sweep(&self) -> Result<(), sqlx::Error> {
         sqlx::query(
             "delete from rate_limits where ctid = any(array(
                  select ctid from rate_limits where free_at < clock_timestamp() limit $1

@@ -92,14 +92,10 @@ async fn the_use_of_keys_is_limited_by_key_and_by_address() {
             ..RateSettings::default()
         };
         let commands = start(&corner, rates).await;
+        sqlx::query("truncate rate_limits").execute(&commands.store.write).await.unwrap();
         let (_, owner) = register(&commands).await;
         let token = text(&owner["access_token"]);
-        let new = json!({"name": "key", "role": "viewer"});
-        let make = async || {
-            let made = request(&commands, reqwest::Method::POST, "api-keys", &token, &new).await;
-            text(&made.body["secret"])
-        };
-        let (key, another) = (make().await, make().await);
+        let (key, another) = (api_key(&commands, &token).await, api_key(&commands, &token).await);
         let mut statuses = Vec::new();
         for key in [&key, &key, &key, &another] {
             statuses.push(super::access::status(&commands, key).await);
@@ -108,4 +104,37 @@ async fn the_use_of_keys_is_limited_by_key_and_by_address() {
         assert_eq!(statuses, [200, 200, 429, last], "{by_key} a key, {by_address} an address");
         assert_eq!(super::access::status(&commands, &token).await, 200, "people are not concerned");
     }
+}
+
+async fn api_key(commands: &Commands, token: &str) -> String {
+    let new = json!({"name": "key", "role": "viewer"});
+    let made = request(commands, reqwest::Method::POST, "api-keys", token, &new).await;
+    text(&made.body["secret"])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_use_of_keys_is_counted_at_all_servers_together_in_shares() {
+    let rates = RateSettings { key_requests_a_minute: number(1_000), ..RateSettings::default() };
+    let corner = corner().await;
+    let (one, other) = (start(&corner, rates).await, start(&corner, rates).await);
+    let (_, owner) = register(&one).await;
+    let key = api_key(&one, &text(&owner["access_token"])).await;
+    let use_it = async |commands: &Commands| super::access::status(commands, &key).await;
+    // A burst takes one share of ten, and not one each.
+    let burst = tokio::join!(use_it(&one), use_it(&one), use_it(&one), use_it(&one));
+    assert_eq!(burst, (200, 200, 200, 200));
+    // At all the others together it was used up meanwhile.
+    let used_up = "update rate_limits set free_at = clock_timestamp() + interval '1 hour'";
+    sqlx::query(used_up).execute(&one.store.write).await.unwrap();
+    assert_eq!(use_it(&other).await, 429);
+    let mut rest = Vec::new();
+    for _ in 0..8 {
+        rest.push(use_it(&one).await);
+    }
+    assert_eq!(rest, [200, 200, 200, 200, 200, 200, 429, 429], "what was left of the share");
+    // A server that shares nothing knows nothing of it: that would be seen.
+    let apart = start(&crate::corner().await, rates).await;
+    let (_, owner) = register(&apart).await;
+    let key = api_key(&apart, &text(&owner["access_token"])).await;
+    assert_eq!(super::access::status(&apart, &key).await, 200);
 }

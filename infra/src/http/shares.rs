@@ -1,0 +1,95 @@
+//! Limits that all servers of an installation share, of what happens too often to be counted in Postgres
+//! each time.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant;
+
+use super::{Problem, SharedLimit};
+
+/// A server takes one of so many parts of a minute's number at a time.
+const SHARES: u32 = 100;
+/// How long a server may use a share that it has taken.
+const GOOD_FOR: Duration = Duration::from_secs(60);
+/// How often shares that are over are forgotten: once in so many questions.
+const SWEEP_EVERY: u32 = 1_024;
+
+/// A limit for each subject of a kind, which a server takes in shares of a hundredth from what all have
+/// together, and uses up by itself: one statement for so many. Together they let through as many as the
+/// limit says, and one share a server more at most. Cheap to clone.
+#[derive(Clone)]
+pub struct SharesLimit {
+    limit: SharedLimit,
+    size: u32,
+    shares: Arc<Mutex<HashMap<String, Arc<AsyncMutex<Share>>>>>,
+    asked: Arc<AtomicU32>,
+}
+
+/// What a server has of a subject's limit.
+struct Share {
+    left: u32,
+    /// Until when the rest may be used; of a share with none left, until when no other is to be had.
+    until: Instant,
+}
+
+impl SharesLimit {
+    /// So many a minute of each subject of `kind`.
+    #[must_use]
+    pub fn a_minute(kind: &'static str, number: NonZeroU32, pool: PgPool) -> Self {
+        Self {
+            limit: SharedLimit::a_minute(kind, number, pool),
+            size: (number.get() / SHARES).max(1),
+            shares: Arc::default(),
+            asked: Arc::default(),
+        }
+    }
+
+    /// Counts one more.
+    ///
+    /// # Errors
+    /// 429 with the time to wait where there were too many, at whichever server; 503 where Postgres does
+    /// not answer.
+    pub async fn count(&self, subject: &str) -> Result<(), Problem> {
+        let share = self.share_of(subject);
+        // Who comes while a share is being taken waits for it: a burst takes one, not one each.
+        let mut share = share.lock().await;
+        let now = Instant::now();
+        match (share.left, now < share.until) {
+            (1.., true) => {
+                share.left -= 1;
+                return Ok(());
+            }
+            (0, true) => return Err(Problem::too_many_requests(share.until - now)),
+            (_, false) => {}
+        }
+        match self.limit.take(subject, self.size).await? {
+            None if self.size > 1 => *share = Share { left: self.size - 1, until: now + GOOD_FOR },
+            None => {}
+            Some(wait) => {
+                *share = Share { left: 0, until: now + wait };
+                return Err(Problem::too_many_requests(wait));
+            }
+        }
+        Ok(())
+    }
+
+    fn share_of(&self, subject: &str) -> Arc<AsyncMutex<Share>> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.asked.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            let now = Instant::now();
+            shares.retain(|_, share| share.try_lock().map_or(true, |share| now < share.until));
+        }
+        if let Some(share) = shares.get(subject) {
+            return share.clone();
+        }
+        let none = Arc::new(AsyncMutex::new(Share { left: 0, until: Instant::now() }));
+        shares.insert(subject.to_owned(), none.clone());
+        none
+    }
+}
