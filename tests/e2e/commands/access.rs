@@ -86,6 +86,8 @@ async fn who_signs_out_or_changes_the_password_ends_sessions() {
     let out = post(&commands, "auth/logout", &first, &json!({})).await;
     assert_eq!(out.status, StatusCode::NO_CONTENT);
     assert_eq!((status(&commands, &first).await, status(&commands, &second).await), (401, 200));
+    let again = post(&commands, "auth/logout", &first, &json!({})).await;
+    assert_eq!(again.status, StatusCode::UNAUTHORIZED, "without a key it is another request");
 
     let third = post(&commands, "auth/login", "", &login).await.body;
     let third = text(&third["access_token"]);
@@ -100,6 +102,34 @@ async fn who_signs_out_or_changes_the_password_ends_sessions() {
     assert_eq!((status(&commands, &second).await, status(&commands, &third).await), (200, 401));
     assert_eq!(post(&commands, "auth/login", "", &login).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(commands.events_of("account").await, ["AccountRegistered", "PasswordChanged"]);
+}
+
+/// Whoever lost the answer asks again, with a token that is not good any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_out_that_is_sent_again_with_its_key_is_answered_again_and_opens_nothing() {
+    let commands = Commands::start(&corner().await).await;
+    let (email, session) = register(&commands).await;
+    let login = json!({"email": email, "password": PASSWORD});
+    let other = text(&post(&commands, "auth/login", "", &login).await.body["access_token"]);
+    let token = text(&session["access_token"]);
+    let out = async |token: &str, key: &str, body: &Value| {
+        let url = format!("{}/api/v1/auth/logout", commands.url);
+        let request = http_client().post(url).bearer_auth(token).header("idempotency-key", key);
+        request.json(body).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(out(&token, "k", &json!({"session_id": "all"})).await, 422);
+    assert_eq!(status(&commands, &token).await, 200, "what was refused had no effect");
+    for _ in 0..2 {
+        assert_eq!(out(&token, "k", &json!({})).await, 204);
+        assert_eq!(status(&commands, &token).await, 401);
+    }
+    assert_eq!(out(&token, "l", &json!({})).await, 401, "another key is another request");
+    let forged = format!("{}x", &token[..token.len() - 1]);
+    assert_eq!(out(&forged, "k", &json!({})).await, 401, "no token of ours");
+    // The same key in another session is another request, and has its own effect.
+    assert_eq!(status(&commands, &other).await, 200);
+    assert_eq!(out(&other, "k", &json!({})).await, 204);
+    assert_eq!(status(&commands, &other).await, 401);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
