@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use chrono::Utc;
 use pulsetrail_domain::monitor::Violation;
 use pulsetrail_domain::{ApiKeyId, Role, Timestamp};
@@ -15,7 +15,7 @@ use super::super::CommandState;
 use super::super::json_body::JsonBody;
 use super::super::no_body::NoBody;
 use super::super::request::{IdPath, Manager, RequestContext};
-use super::{ROLES, good_name, page, role};
+use super::{ROLES, ToldOnce, good_name, page, role, taken_away, told_once};
 use crate::accounts::{self, ApiKey, NewApiKey};
 
 /// The body that makes a key.
@@ -55,7 +55,7 @@ pub(crate) async fn create_api_key(
     Manager(identity): Manager,
     context: RequestContext,
     JsonBody(body): JsonBody<ApiKeyBody>,
-) -> Result<(StatusCode, HeaderMap, Json<CreatedApiKey>), Problem> {
+) -> Result<ToldOnce<CreatedApiKey>, Problem> {
     // A key that could make keys would outlive its own end.
     identity.session_id()?;
     let (name, role, expires_at) = body.validate()?;
@@ -69,9 +69,7 @@ pub(crate) async fn create_api_key(
     };
     let metadata = context.metadata(&identity);
     let (key, secret) = accounts::create_api_key(&state.store.write, new, &metadata).await?;
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok((StatusCode::CREATED, headers, Json(CreatedApiKey { key, secret })))
+    Ok(told_once(CreatedApiKey { key, secret }))
 }
 
 impl ApiKeyBody {
@@ -114,11 +112,13 @@ pub(crate) async fn list_api_keys(
     Manager(identity): Manager,
     Parameters(pagination): Parameters<Pagination>,
 ) -> Result<Json<Page<ApiKey>>, Problem> {
-    let (limit, after) = page(&pagination)?;
-    let organization_id = identity.organization_id;
-    let keys = accounts::list_api_keys(&state.store.read, organization_id, after, limit as i64 + 1)
-        .await?;
-    Ok(Json(Page::new(keys, limit, |key: &ApiKey| key.id.to_string())))
+    let (pool, organization_id) = (&state.store.read, identity.organization_id);
+    page(
+        &pagination,
+        |key: &ApiKey| key.id.0,
+        async |after, limit| accounts::list_api_keys(pool, organization_id, after, limit).await,
+    )
+    .await
 }
 
 /// Revokes a key: 204. The next request with it is refused. For owners.
@@ -141,7 +141,6 @@ pub(crate) async fn revoke_api_key(
     _: NoBody,
 ) -> Result<StatusCode, Problem> {
     let (organization_id, metadata) = (identity.organization_id, context.metadata(&identity));
-    let revoked =
-        accounts::revoke_api_key(&state.store.write, organization_id, ApiKeyId(id), &metadata);
-    if revoked.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found()) }
+    let pool = &state.store.write;
+    taken_away(accounts::revoke_api_key(pool, organization_id, ApiKeyId(id), &metadata).await?)
 }

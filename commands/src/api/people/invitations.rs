@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use pulsetrail_domain::monitor::Violation;
 use pulsetrail_domain::{InvitationId, Role};
 use pulsetrail_infra::http::{IdempotencyKey, Identity, Page, Pagination, Parameters, Problem};
@@ -14,7 +14,7 @@ use super::super::CommandState;
 use super::super::json_body::JsonBody;
 use super::super::no_body::NoBody;
 use super::super::request::{IdPath, Manager, RequestContext};
-use super::{ROLES, page, role};
+use super::{ROLES, ToldOnce, page, role, taken_away, told_once};
 use crate::accounts::{self, Email, Invitation, Membership};
 
 /// The body of an invitation.
@@ -60,7 +60,7 @@ pub(crate) async fn create_invitation(
     Manager(identity): Manager,
     context: RequestContext,
     JsonBody(body): JsonBody<InvitationBody>,
-) -> Result<(StatusCode, HeaderMap, Json<CreatedInvitation>), Problem> {
+) -> Result<ToldOnce<CreatedInvitation>, Problem> {
     let (email, role) = match (Email::try_from(body.email.as_str()), role(&body.role)) {
         (Ok(email), Some(role)) => (email, role),
         (email, role) => {
@@ -73,9 +73,7 @@ pub(crate) async fn create_invitation(
     let metadata = context.metadata(&identity);
     let (invitation, token) =
         accounts::invite(&state.store.write, whose, &email, role, &metadata).await?;
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok((StatusCode::CREATED, headers, Json(CreatedInvitation { invitation, token })))
+    Ok(told_once(CreatedInvitation { invitation, token }))
 }
 
 /// Lists the invitations that are still open, without their tokens. For owners.
@@ -96,15 +94,13 @@ pub(crate) async fn list_invitations(
     Manager(identity): Manager,
     Parameters(pagination): Parameters<Pagination>,
 ) -> Result<Json<Page<Invitation>>, Problem> {
-    let (limit, after) = page(&pagination)?;
-    let invitations = accounts::list_invitations(
-        &state.store.read,
-        identity.organization_id,
-        after,
-        limit as i64 + 1,
-    );
-    let key = |invitation: &Invitation| invitation.id.to_string();
-    Ok(Json(Page::new(invitations.await?, limit, key)))
+    let (pool, organization_id) = (&state.store.read, identity.organization_id);
+    page(
+        &pagination,
+        |invitation: &Invitation| invitation.id.0,
+        async |after, limit| accounts::list_invitations(pool, organization_id, after, limit).await,
+    )
+    .await
 }
 
 /// Withdraws an invitation: 204. For owners.
@@ -127,10 +123,8 @@ pub(crate) async fn withdraw_invitation(
     _: NoBody,
 ) -> Result<StatusCode, Problem> {
     let (organization_id, metadata) = (identity.organization_id, context.metadata(&identity));
-    let id = InvitationId(id);
-    let withdrawn =
-        accounts::withdraw_invitation(&state.store.write, organization_id, id, &metadata);
-    if withdrawn.await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found()) }
+    let (pool, id) = (&state.store.write, InvitationId(id));
+    taken_away(accounts::withdraw_invitation(pool, organization_id, id, &metadata).await?)
 }
 
 /// Joins the organization that invites the caller: 200 with it. 404 where the token is not good, or

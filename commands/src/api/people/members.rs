@@ -43,11 +43,13 @@ pub(crate) async fn list_members(
     identity: Identity,
     Parameters(pagination): Parameters<Pagination>,
 ) -> Result<Json<Page<Member>>, Problem> {
-    let (limit, after) = page(&pagination)?;
-    let organization_id = identity.organization_id;
-    let members =
-        accounts::list_members(&state.store.read, organization_id, after, limit as i64 + 1).await?;
-    Ok(Json(Page::new(members, limit, |member: &Member| member.user_id.to_string())))
+    let (pool, organization_id) = (&state.store.read, identity.organization_id);
+    page(
+        &pagination,
+        |member: &Member| member.user_id.0,
+        async |after, limit| accounts::list_members(pool, organization_id, after, limit).await,
+    )
+    .await
 }
 
 /// Gives a member another role: 200. It counts from their next request on. For owners.
