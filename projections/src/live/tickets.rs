@@ -2,11 +2,10 @@
 //! or an event source.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRef, FromRequestParts, Query, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use pulsetrail_infra::http::no_body::NoBody;
 use pulsetrail_infra::http::{Authenticator, Identity, Problem, schema_of};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,11 +20,6 @@ pub(crate) struct TicketBody {
     /// How long it is good for, in seconds.
     expires_in: i32,
 }
-
-/// Any field is refused: it would change nothing.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 /// Gives a one-time ticket to the live feed.
 ///
@@ -43,13 +37,8 @@ pub(crate) async fn issue(
     identity: Identity,
     State(authenticator): State<Authenticator>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
-    body: Result<Bytes, BytesRejection>,
+    _: NoBody,
 ) -> Result<(StatusCode, Json<TicketBody>), Problem> {
-    let body = body.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    if !body.is_empty() && serde_json::from_slice::<Nothing>(&body).is_err() {
-        let detail = "The body is empty, or an object without fields.";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed", detail));
-    }
     let ticket = authenticator.issue_ticket(&identity).await?;
     let body = TicketBody { ticket: ticket.secret, expires_in: ticket.expires_in };
     Ok((StatusCode::CREATED, Json(body)))

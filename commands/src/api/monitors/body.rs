@@ -1,5 +1,7 @@
 //! The body that says how a monitor is checked.
 
+use std::collections::BTreeMap;
+
 use pulsetrail_domain::Region;
 use pulsetrail_domain::monitor::{
     HttpTarget, MonitorConfig, Retries, Target, TargetUrl, Violation,
@@ -30,6 +32,8 @@ pub(crate) struct MonitorInput {
     url: Option<TargetUrl>,
     /// What is checked.
     target: Option<Target>,
+    /// Labels: at most 50, keys of 1 to 64 and values of at most 256 characters.
+    tags: Option<BTreeMap<String, String>>,
     #[schemars(flatten)]
     settings: MonitorSettings,
 }
@@ -44,6 +48,9 @@ pub(crate) struct MonitorPatch {
     url: Option<TargetUrl>,
     /// What of the target is changed.
     target: Option<serde_json::Map<String, Value>>,
+    /// Labels that are set, or with null taken away: at most 50 in the end, keys of 1 to 64 and values of
+    /// at most 256 characters.
+    tags: Option<BTreeMap<String, Option<String>>>,
     #[schemars(flatten)]
     settings: MonitorSettings,
 }
@@ -72,8 +79,6 @@ struct MonitorSettings {
     /// Failing regions that make it down; left out, a majority.
     #[schemars(range(min = 1, max = 20))]
     quorum: Option<u32>,
-    /// Labels: at most 50, keys of 1 to 64 and values of at most 256 characters.
-    tags: Option<std::collections::BTreeMap<String, String>>,
 }
 
 /// What a body says, and where it says what is checked.
