@@ -1,16 +1,16 @@
 //! Messages that are themselves at fault: set aside with their reason and origin, listed, shown, tried
 //! again, and harming no other.
 
+mod late;
+
 use std::time::Duration;
 
-use pulsetrail_domain::monitor::{MonitorCommand, MonitorRequest};
 use pulsetrail_domain::{MonitorId, OrganizationId, Region};
 use pulsetrail_harness::{Corner, Target, User, eventually};
-use pulsetrail_infra::store::{MonitorCommands, Store};
 use rdkafka::Message as _;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::producer::FutureRecord;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -131,6 +131,7 @@ async fn messages_at_fault_are_kept_shown_and_tried_again_and_harm_no_other() {
     .await;
 
     an_organization_sees_its_own(&corner, &user, &stranger).await;
+    a_retry_with_a_key_is_one(&corner, &user, &results, (monitor, organization)).await;
     let unowned = operator.get("/api/v1/dead-letters").await.body["items"].clone();
     let unowned = unowned.as_array().unwrap();
     assert_eq!(unowned.len(), 7, "{unowned:#?}");
@@ -169,6 +170,35 @@ async fn an_organization_sees_its_own(corner: &Corner, user: &User, stranger: &U
     }
 }
 
+/// Asked for again with its key, a letter is not tried again; with another one it is.
+async fn a_retry_with_a_key_is_one(
+    corner: &Corner,
+    user: &User,
+    results: &Results,
+    (monitor, organization): (MonitorId, OrganizationId),
+) {
+    let letters = user.get("/api/v1/dead-letters").await;
+    let untouched =
+        letters.body["items"].as_array().unwrap().iter().find(|one| one["failures"] == 1);
+    let id = id_of(untouched.unwrap());
+    let path = format!("/api/v1/dead-letters/{id}/retry");
+    for key in ["k", "k", "l", "k"] {
+        let request = user.request(Method::POST, &path).header("idempotency-key", key);
+        let retried = user.send(request.json(&json!({}))).await;
+        assert_eq!((retried.status, &retried.body["id"]), (StatusCode::ACCEPTED, &json!(id)));
+    }
+    // When a result that was sent after them is recorded, all that they led to has happened.
+    let before = recorded_slots(user, monitor).await.len();
+    results.send_result(&result_of(monitor, organization, SLOT + 5_000)).await;
+    eventually("a later result is recorded", async || {
+        (recorded_slots(user, monitor).await.len() > before).then_some(())
+    })
+    .await;
+    let (_, shown) = ask(corner, &["show", id]).await;
+    let letter: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(letter["failures"], 1 + 2, "{letter}");
+}
+
 /// Through the command line, of a prober that has no Postgres, and of a topic that nobody writes to.
 async fn what_fails_again_is_the_same_letter(corner: &Corner, letters: &[Value]) {
     let job = id_of(of_reason(letters, "prober", "malformed"));
@@ -193,67 +223,6 @@ async fn the_topic_is_a_copy(corner: &Corner, letters: &[Value]) {
         let copy: Value = serde_json::from_slice(message.payload().unwrap()).unwrap_or_default();
         missing.retain(|id| copy["id"] != *id);
     }
-}
-
-/// A monitor under an id of one's own choice.
-async fn register(store: &Store, organization: OrganizationId, monitor: MonitorId, url: &str) {
-    let config = json!({
-        "name": "late", "target": {"type": "http", "url": url}, "interval_seconds": 86_400,
-        "timeout_ms": 1_000, "retries": {}, "confirmations": 1, "regions": ["default"], "tags": {},
-    });
-    let command = MonitorCommand::Register {
-        monitor_id: monitor,
-        organization_id: organization,
-        config: Box::new(serde_json::from_value(config).unwrap()),
-    };
-    let request = MonitorRequest { expected_version: None, command };
-    let commands = MonitorCommands::new(store.clone());
-    commands.execute(organization, monitor, request, Default::default()).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_letter_retried_after_its_slot_was_forgotten_is_counted_once() {
-    let corner = corner().await;
-    let app = corner.start().await;
-    let user = User::sign_up(&app.url).await;
-    let target = Target::start().await;
-    let organization: OrganizationId = user.organization.parse().unwrap();
-    let monitor = MonitorId(Uuid::now_v7());
-    let results = Results::of(&corner);
-    let result = |slot: i64| result_of(monitor, organization, SLOT + slot * 1_000);
-
-    // It comes before its monitor, and is tried again when 80 others have pushed it out of memory.
-    results.send_result(&result(0)).await;
-    let letters = until_letters(&corner, 1).await;
-    assert_eq!(letters[0]["reason"], "unknown_monitor");
-    register(&corner.store().await, organization, monitor, &target.url()).await;
-    for slot in 1..=80 {
-        results.send_result(&result(slot)).await;
-    }
-    let recorded = async |count: usize| {
-        eventually(&format!("{count} checks of the slots are recorded"), async || {
-            let mut slots = recorded_slots(&user, monitor).await;
-            // Not the one that the registration led to.
-            slots.retain(|slot| slot.starts_with("2027-01-15T08:0"));
-            (slots.len() == count).then_some(slots)
-        })
-        .await
-    };
-    recorded(80).await;
-    let id = id_of(&letters[0]);
-    for _ in 0..3 {
-        assert!(ask(&corner, &["retry", id]).await.0);
-    }
-    recorded(81).await;
-    let letter = until(&corner, id, |letter| letter["status"] == "resolved").await;
-    assert_eq!((&letter["failures"], &letter["retried_by"]), (&json!(1), &json!("operator")));
-    // One more result of the same monitor comes after every retry.
-    results.send_result(&result(81)).await;
-    let mut slots = recorded(82).await;
-    slots.sort_unstable();
-    slots.dedup();
-    assert_eq!(slots.len(), 82, "a slot was recorded twice");
-    app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,11 +1,11 @@
-//! A registration that is sent again, whatever happened to the first one, makes one monitor.
+//! A command that is sent again, whatever happened to the first one, has its effect once.
 
 use std::time::Duration;
 
-use pulsetrail_harness::{Answer, User, eventually, until_ready};
+use pulsetrail_harness::{Answer, Server, User, eventually, until_ready};
 use pulsetrail_infra::store::{APPEND_LOCK, Store};
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{PgPool, Postgres, Transaction};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -42,7 +42,7 @@ async fn hold_the_log(store: &Store) -> Transaction<'static, Postgres> {
 async fn until_it_waits(store: &Store) {
     let waits = "select exists (select from pg_locks join pg_database on pg_database.oid = database
                  where locktype = 'advisory' and not granted and datname = current_database())";
-    eventually("the registration waits for the lock", async || {
+    eventually("the command waits for the lock", async || {
         sqlx::query_scalar::<_, bool>(waits).fetch_one(&store.write).await.unwrap().then_some(())
     })
     .await;
@@ -123,4 +123,84 @@ async fn a_connection_that_is_cut_before_the_answer_makes_one_monitor() {
     let body = json!({"url": "https://example.com"});
     assert_eq!(user.post(ROUTE, &body).await.status, StatusCode::CREATED);
     assert_eq!(registered(&store.read).await, 1 + 2);
+}
+
+/// How many events of monitors there are, of each kind.
+async fn kept(store: &Store) -> [i64; 3] {
+    let count = "select count(*) from events where aggregate_type = 'monitor' and event_type = $1";
+    let mut kept = [0; 3];
+    for (place, name) in
+        ["MonitorRegistered", "MonitorPaused", "MonitorResumed"].into_iter().enumerate()
+    {
+        let number = sqlx::query_scalar(count).bind(name).fetch_one(&store.read).await;
+        kept[place] = number.unwrap();
+    }
+    kept
+}
+
+async fn ask(user: &User, path: &str, key: Option<&str>, body: &Value) -> Option<Answer> {
+    let request = user.request(Method::POST, path).json(body);
+    let request = match key {
+        Some(key) => request.header("idempotency-key", key),
+        None => request,
+    };
+    let response = request.timeout(Duration::from_secs(10)).send().await.ok()?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    Some(Answer { status, headers, body: response.json().await.ok()? })
+}
+
+/// Sends a request to a server that dies when Postgres has committed what it asked for, or the first of
+/// it, and before it has answered.
+async fn ask_and_die(server: Server, user: &User, store: &Store, path: &str, body: &Value) {
+    let before: i64 = kept(store).await.iter().sum();
+    let held = hold_the_log(store).await;
+    let cut = tokio::spawn({
+        let (user, path, body) = (user.at(&server.url), path.to_owned(), body.clone());
+        async move { ask(&user, &path, Some("once"), &body).await }
+    });
+    until_it_waits(store).await;
+    server.stand_still();
+    held.rollback().await.unwrap();
+    eventually("what was asked for is committed", async || {
+        (kept(store).await.iter().sum::<i64>() > before).then_some(())
+    })
+    .await;
+    server.kill().await;
+    assert!(cut.await.unwrap().is_none(), "nobody was answered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_die_between_the_commit_and_the_answer_pause_once_and_do_each_of_many_once() {
+    let corner = corner().await;
+    let app = corner.start().await;
+    let (user, store) = (User::sign_up(&app.url).await, corner.store().await);
+    let (alone, among) = (watched(&user).await, watched(&user).await);
+    let (one, other) = tokio::join!(corner.server(), corner.server());
+    let (path, bulk) = (format!("{ROUTE}/{alone}/pause"), format!("{ROUTE}/bulk"));
+    let register = json!({"action": "register", "monitor": {"url": "https://example.com"}});
+    let many = json!({"operations": [register, {"action": "pause", "id": among}, register]});
+    ask_and_die(one, &user, &store, &path, &json!({})).await;
+    ask_and_die(other, &user, &store, &bulk, &many).await;
+
+    // Somebody resumes the monitor meanwhile: that is not undone by what is sent again.
+    ask(&user, &format!("{ROUTE}/{alone}/resume"), None, &json!({})).await.unwrap();
+    for _ in 0..2 {
+        let paused = ask(&user, &path, Some("once"), &json!({})).await.unwrap();
+        assert_eq!((paused.status, &paused.body["version"]), (StatusCode::OK, &json!(3)));
+        let all = ask(&user, &bulk, Some("once"), &many).await.unwrap();
+        assert_eq!(all.body["succeeded"], 3, "{}", all.body);
+        assert_eq!(kept(&store).await, [2 + 2, 2, 1]);
+    }
+
+    // Whoever sends no key does it all once more: that would be seen.
+    let paused = ask(&user, &path, None, &json!({})).await.unwrap();
+    assert_eq!(paused.body["version"], 4);
+    ask(&user, &bulk, None, &many).await.unwrap();
+    assert_eq!(kept(&store).await, [2 + 2 + 2, 3, 1]);
+}
+
+/// The id of a new monitor.
+async fn watched(user: &User) -> String {
+    let answer = user.post(ROUTE, &json!({"url": "https://example.com"})).await;
+    answer.body["id"].as_str().unwrap().to_owned()
 }
