@@ -58,6 +58,8 @@ group.initial.rebalance.delay.ms=0
 # A node that was killed is let in again without waiting for its former session.
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
+# A record that says nothing would be written to the disk twice a second, which commands wait for.
+metadata.max.idle.interval.ms=0
 # The heap is small.
 log.cleaner.dedupe.buffer.size=16777216
 "
