@@ -31,7 +31,7 @@ use crate::lease::{Lease, work_under_lease};
 use crate::metrics;
 use crate::store::{
     EVENTS_CHANNEL, Event, Store, StoreError, claim_checkpoint, read_after,
-    save_claimed_checkpoint, traces_of, unpublished,
+    save_claimed_checkpoint, traces_of, unpublished, until_notified,
 };
 use crate::trace::Traceparent;
 use crate::vitals::{self, Stage};
@@ -42,8 +42,6 @@ pub const RELAY: &str = "relay";
 const PAGE: i64 = 1_000;
 /// How many pages may wait for their acknowledgement.
 const PAGES_IN_FLIGHT: usize = 16;
-/// How long the relay waits for a notification before it looks by itself.
-const POLL_EVERY: Duration = Duration::from_millis(250);
 /// How often the checkpoint moves at most: so much is published again after a crash.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(100);
 /// How often the lag is measured.
@@ -121,7 +119,10 @@ async fn send(
     while !lost.is_cancelled() {
         let page = read_after(&store.read, published, PAGE).await?;
         let Some(last) = page.last().map(|event| event.position) else {
-            wait(&mut listener, lost).await?;
+            tokio::select! {
+                () = lost.cancelled() => {}
+                waited = until_notified(&mut listener) => waited?,
+            }
             continue;
         };
         let traces = traces_of(&store.read, &page).await?;
@@ -240,19 +241,6 @@ async fn measure_lag(
             lag = unpublished(&store.read, position) => lag?,
         };
         metrics::relay_lag(lag.events, lag.seconds);
-    }
-}
-
-async fn wait(listener: &mut PgListener, lost: &CancellationToken) -> Result<(), StoreError> {
-    tokio::select! {
-        () = lost.cancelled() => Ok(()),
-        () = tokio::time::sleep(POLL_EVERY) => Ok(()),
-        notified = listener.recv() => {
-            notified?;
-            // One look serves every notification that came meanwhile.
-            while listener.next_buffered().is_some() {}
-            Ok(())
-        }
     }
 }
 

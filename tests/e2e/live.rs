@@ -74,13 +74,15 @@ async fn presence_counts_people_over_all_servers_and_forgets_a_dead_one() {
     assert!(watchers.first_is_told(3, FORGOTTEN_WITHIN).await);
     let at_second = watchers.second[1].until_viewers(&watchers.monitor, 3, FORGOTTEN_WITHIN);
     assert!(at_second.await);
+    second.kill().await;
+    assert!(watchers.first_is_told(2, FORGOTTEN_WITHIN).await);
     // A tab less of somebody with two is nobody less; who closes the last one is gone.
     watchers.first.remove(0);
-    watchers.second.remove(0);
     watchers.first.remove(1);
-    assert!(watchers.first_is_told(2, FORGOTTEN_WITHIN).await);
-    second.kill().await;
     assert!(watchers.first_is_told(1, FORGOTTEN_WITHIN).await);
+    let mut newcomer = owner.live().await;
+    newcomer.subscribe(json!([watchers.monitor]), None).await;
+    assert!(newcomer.until_viewers(&watchers.monitor, 1, FORGOTTEN_WITHIN).await);
     app.stop().await;
 }
 

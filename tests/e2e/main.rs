@@ -15,6 +15,7 @@ mod faults;
 mod heartbeats;
 mod layout;
 mod live;
+mod live_stalled;
 mod manners;
 mod on_demand;
 mod once;

@@ -17,6 +17,7 @@ mod read;
 mod replay;
 mod snapshot;
 mod stored_monitor;
+mod tail;
 mod traces;
 mod upcast;
 
@@ -44,6 +45,8 @@ pub(crate) use read::{position_before, unpublished};
 pub use replay::Replay;
 pub use snapshot::{Snapshot, load_snapshots, save_snapshots};
 pub use stored_monitor::StoredMonitor;
+pub use tail::Tail;
+pub(crate) use tail::until_notified;
 pub use traces::save_check_trace;
 pub(crate) use traces::traces_of;
 pub(crate) use upcast::to_current;

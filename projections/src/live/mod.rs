@@ -33,10 +33,8 @@ use axum::response::Response;
 use chrono::Utc;
 use pulsetrail_domain::Position;
 use pulsetrail_infra::awaited::AwaitedChecks;
-use pulsetrail_infra::follower::Follower;
 use pulsetrail_infra::http::{Authenticator, Problem};
-use pulsetrail_infra::kafka::Kafka;
-use pulsetrail_infra::store::{Event, Store, head};
+use pulsetrail_infra::store::{Event, Store, Tail, head};
 use pulsetrail_infra::vitals::{self, Stage};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, watch};
@@ -56,7 +54,7 @@ use crate::queries::Parameters;
 /// What a process remembers of the log, to serve those who come back from memory.
 const BOUNDS: Bounds = Bounds { events: 50_000, bytes: 48 << 20 };
 /// How many events are taken from the log at a time.
-const BATCH: usize = 1_000;
+const BATCH: i64 = 1_000;
 /// The largest message that a client may send, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 << 10;
 
@@ -96,13 +94,12 @@ impl LiveHub {
     #[must_use]
     pub fn start(
         store: Store,
-        kafka: Kafka,
         authenticator: Authenticator,
         limits: LiveLimits,
         shutdown: CancellationToken,
     ) -> Self {
         let hub = Self::at(store, authenticator, limits, shutdown, Position::START);
-        tokio::spawn(hub.clone().follow(kafka));
+        tokio::spawn(hub.clone().follow());
         tokio::spawn(hub.clone().watch_the_door());
         hub
     }
@@ -150,7 +147,7 @@ impl LiveHub {
         self.inner.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn follow(self, kafka: Kafka) {
+    async fn follow(self) {
         let shutdown = self.inner.shutdown.clone();
         let mut backoff = Backoff::new();
         let start = loop {
@@ -168,10 +165,10 @@ impl LiveHub {
         *self.board() = Switchboard::new(BOUNDS, start);
         self.inner.started.send_replace(true);
         tokio::spawn(presence::share(self.clone()));
-        let mut follower = Follower::new(self.inner.store.read.clone(), kafka, start);
+        let mut tail = Tail::new(self.inner.store.read.clone(), start);
         loop {
             let next = tokio::select! {
-                next = follower.next_batch(BATCH) => next,
+                next = tail.next_batch(BATCH) => next,
                 () = shutdown.cancelled() => return,
             };
             match next {

@@ -82,9 +82,7 @@ impl Cell {
         let store = self.corner.store().await;
         let authenticator = Authenticator::new(self.tokens.clone(), store.read.clone());
         let limits = LiveLimits { connections_per_person: NonZeroU32::new(CONNECTIONS).unwrap() };
-        let kafka = self.corner.kafka();
-        let hub =
-            LiveHub::start(store.clone(), kafka, authenticator.clone(), limits, shutdown.clone());
+        let hub = LiveHub::start(store.clone(), authenticator.clone(), limits, shutdown.clone());
         let installation =
             Installation::new(self.corner.kafka(), Vec::new(), LiveProbers::default());
         let clickhouse = self.clickhouse.clone();
