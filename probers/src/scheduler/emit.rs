@@ -79,7 +79,7 @@ impl Emitter {
             outbox: Arc::new(Outbox::new(kafka)?),
             unacknowledged: FuturesUnordered::new(),
             telling: 0,
-            clock: Clock::new(),
+            clock: Clock::at(now_ms(), Instant::now()),
             warned_at: None,
         })
     }
@@ -95,9 +95,10 @@ impl Emitter {
     ) -> Result<(), KafkaError> {
         metrics::roster(self.roster.active());
         loop {
-            if self.clock.jumped(now_ms(), Instant::now()) {
-                tracing::warn!("the clock has jumped; what is overdue is judged anew");
-                self.roster.watch_from(now_ms());
+            if let Some(jump) = self.clock.jumped(now_ms(), Instant::now()) {
+                let by_ms = jump.now_ms - jump.expected_ms;
+                tracing::warn!(by_ms, "the clock has jumped; turns and silences are judged anew");
+                self.roster.clock_jumped(jump);
             }
             self.emit_due();
             self.tell_silences();

@@ -8,7 +8,6 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use chrono::Utc;
 use pulsetrail_domain::check::Outcome;
 use pulsetrail_domain::health::Health;
 use pulsetrail_domain::{MonitorId, OrganizationId, Timestamp};
@@ -112,6 +111,15 @@ impl Sign {
     }
 }
 
+/// The clock did not go as time does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Jump {
+    /// What it would show, in ms since the epoch.
+    pub(super) expected_ms: i64,
+    /// What it shows.
+    pub(super) now_ms: i64,
+}
+
 /// Notices when the clock on the wall does not go as time does.
 #[derive(Debug)]
 pub(super) struct Clock {
@@ -120,17 +128,19 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) fn new() -> Self {
-        Self { wall_ms: Utc::now().timestamp_millis(), looked_at: Instant::now() }
+    /// A clock that shows `wall_ms` at `now`.
+    pub(super) fn at(wall_ms: i64, now: Instant) -> Self {
+        Self { wall_ms, looked_at: now }
     }
 
     /// Looks at both; whether one ran away from the other since the last look.
-    pub(super) fn jumped(&mut self, wall_ms: i64, now: Instant) -> bool {
+    pub(super) fn jumped(&mut self, wall_ms: i64, now: Instant) -> Option<Jump> {
         let passed = now.saturating_duration_since(self.looked_at).as_millis();
         let passed = i64::try_from(passed).unwrap_or(i64::MAX);
-        let shown = wall_ms.saturating_sub(self.wall_ms);
+        let expected_ms = self.wall_ms.saturating_add(passed);
         (self.wall_ms, self.looked_at) = (wall_ms, now);
-        shown.saturating_sub(passed).saturating_abs() > JUMP_MS
+        let by = wall_ms.saturating_sub(expected_ms).saturating_abs();
+        (by > JUMP_MS).then_some(Jump { expected_ms, now_ms: wall_ms })
     }
 }
 

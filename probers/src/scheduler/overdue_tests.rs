@@ -52,11 +52,13 @@ fn a_second_is_never_before_its_moment() {
 #[test]
 fn a_clock_jumps_when_it_runs_away_from_the_time_that_passed() {
     let begin = Instant::now();
-    let mut clock = Clock { wall_ms: 1_000_000, looked_at: begin };
+    let mut clock = Clock::at(1_000_000, begin);
     let after = |ms| begin + Duration::from_millis(ms);
-    assert!(!clock.jumped(1_060_000, after(60_000)), "a long pause is no jump");
-    assert!(!clock.jumped(1_060_900, after(60_000)), "nor is a correction by the network");
-    assert!(clock.jumped(4_660_900, after(60_001)), "ahead");
-    assert!(!clock.jumped(4_661_900, after(61_001)));
-    assert!(clock.jumped(1_061_900, after(61_002)), "and back");
+    assert_eq!(clock.jumped(1_060_000, after(60_000)), None, "a long pause is no jump");
+    assert_eq!(clock.jumped(1_060_900, after(60_000)), None, "nor is a correction by the network");
+    let ahead = Jump { expected_ms: 1_060_901, now_ms: 4_660_900 };
+    assert_eq!(clock.jumped(4_660_900, after(60_001)), Some(ahead));
+    assert_eq!(clock.jumped(4_661_900, after(61_001)), None);
+    let back = Jump { expected_ms: 4_661_901, now_ms: 1_061_900 };
+    assert_eq!(clock.jumped(1_061_900, after(61_002)), Some(back));
 }

@@ -4,6 +4,7 @@
 //! when one is due. An entry of the heap holds as long as its monitor is still due at that slot:
 //! nothing is searched for when a monitor is paused or changed.
 
+mod jump;
 mod silence;
 
 use std::cmp::Reverse;
@@ -13,8 +14,9 @@ use pulsetrail_domain::monitor::{MonitorConfig, MonitorEvent};
 use pulsetrail_domain::slot::next_slot_ms;
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region};
 
+use self::jump::LeftOut;
 use super::overdue::{Overdue, Second};
-use super::template::{Shapes, Slot, Template};
+use super::template::{Shape, Shapes, Slot, Template};
 
 /// A monitor that is not due at any time.
 const NEVER: i64 = i64::MAX;
@@ -31,6 +33,7 @@ pub(super) struct Roster {
     overdue: Overdue,
     /// Since when results are looked for, in ms: before it none can be missed.
     watching_since_ms: i64,
+    left_out: LeftOut,
     shapes: Shapes,
     active: usize,
 }
@@ -91,6 +94,7 @@ impl Roster {
             due: BinaryHeap::new(),
             overdue: Overdue::default(),
             watching_since_ms: now_ms,
+            left_out: LeftOut::default(),
             shapes: Shapes::default(),
             active: 0,
         }
@@ -114,8 +118,7 @@ impl Roster {
         let Listed { monitor_id, organization_id, config, version, paused, began_ms } = listed;
         self.strike(monitor_id);
         let template = Template::of(config, &self.regions, &mut self.shapes)?;
-        let (interval_ms, first_deadline) =
-            (template.shape.interval_ms(), template.shape.deadline_ms(began_ms));
+        let first_ms = first_turn_ms(monitor_id, &template.shape, began_ms, now_ms);
         let entry = Entry {
             monitor_id,
             organization_id,
@@ -135,12 +138,7 @@ impl Roster {
         }
         self.places.insert(monitor_id, place);
         if !paused {
-            let first = if first_deadline > now_ms {
-                began_ms
-            } else {
-                next_slot_ms(monitor_id, interval_ms, now_ms)
-            };
-            self.set_due(place, first);
+            self.set_due(place, first_ms);
             self.expect_result(place, now_ms);
         }
         Ok(())
@@ -186,7 +184,10 @@ impl Roster {
             }
             MonitorEvent::MonitorPaused {} => self.set_due(place, NEVER),
             MonitorEvent::MonitorResumed {} => {
-                self.set_due(place, recorded_ms);
+                let Some(entry) = self.entries.get(place as usize) else { return Ok(()) };
+                let shape = &entry.template.shape;
+                let first_ms = first_turn_ms(monitor_id, shape, recorded_ms, now_ms);
+                self.set_due(place, first_ms);
                 self.expect_result(place, now_ms);
             }
             MonitorEvent::MonitorArchived {} => self.strike(monitor_id),
@@ -264,6 +265,17 @@ impl Roster {
             });
         }
     }
+}
+
+/// When a monitor that was registered or resumed at `began_ms` is due: at once, but where that is so long
+/// ago that the job is not worth making any more, or lies ahead because the clock went back since.
+fn first_turn_ms(monitor_id: MonitorId, shape: &Shape, began_ms: i64, now_ms: i64) -> i64 {
+    let interval_ms = shape.interval_ms();
+    let is_near = began_ms - now_ms <= interval_ms;
+    if shape.deadline_ms(began_ms) > now_ms && is_near {
+        return began_ms;
+    }
+    next_slot_ms(monitor_id, interval_ms, now_ms)
 }
 
 /// A version as it is kept: no monitor has as many events as 32 bits count.

@@ -136,23 +136,6 @@ fn a_monitor_that_began_just_before_a_takeover_gets_its_first_job() {
 }
 
 #[test]
-fn a_clock_that_jumps_makes_no_flood_and_nothing_twice() {
-    let mut roster = roster();
-    for n in 0..100 {
-        roster.apply(monitor(n), 1, START, &registered(n, 10), START).unwrap();
-    }
-    assert_eq!(turns(&mut roster, START).len(), 100);
-    let mut taken = run(&mut roster, START, START + 20_000);
-    assert_eq!(taken.len(), 200);
-    let ahead = turns(&mut roster, START + 3_600_000);
-    assert!(ahead.len() <= 100, "at most one each, not {}", ahead.len());
-    taken.extend(ahead);
-    assert_eq!(run(&mut roster, START, START + 60_000), [0_i64; 0], "back again: nothing twice");
-    let on = run(&mut roster, START + 3_600_000, START + 3_610_000);
-    assert!(on.len() >= 100, "and on it goes: {}", on.len());
-}
-
-#[test]
 fn a_scheduler_that_was_held_up_skips_what_is_too_late() {
     let mut roster = roster();
     roster.apply(monitor(1), 1, START, &registered(1, 2), START).unwrap();

@@ -26,11 +26,6 @@ impl Roster {
         }
     }
 
-    /// Looks for results from now on: what was missed before is nobody's silence.
-    pub(in super::super) fn watch_from(&mut self, now_ms: i64) {
-        self.watching_since_ms = now_ms;
-    }
-
     /// When somebody is silent next, in ms; it may be that nobody is.
     pub(in super::super) fn next_silence_ms(&self) -> Option<i64> {
         self.overdue.next_ms()

@@ -1,6 +1,7 @@
 use pulsetrail_domain::OrganizationId;
 use pulsetrail_domain::monitor::MonitorEvent;
 
+use super::super::super::overdue::Jump;
 use super::super::tests::{START, monitor, registered, roster, turns};
 use super::*;
 
@@ -99,8 +100,9 @@ fn a_clock_that_jumps_makes_nobody_silent() {
         roster.apply(monitor(n), 1, START, &registered(n, 10), START).unwrap();
     }
     assert_eq!(run(&mut roster, START, START + 60_000, true), []);
-    for now in [START + 3_600_000, START + 60_000] {
-        roster.watch_from(now);
+    let hour = START + 3_600_000;
+    for (expected_ms, now) in [(START + 60_000, hour), (hour + 120_000, START + 60_000)] {
+        roster.clock_jumped(Jump { expected_ms, now_ms: now });
         assert_eq!(silences(&mut roster, now), [], "nobody at once");
         assert_eq!(run(&mut roster, now, now + 120_000, true), [], "and nobody later");
     }
