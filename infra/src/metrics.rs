@@ -1,14 +1,18 @@
 //! Every metric of the program, with its help text.
 
+use std::time::Duration;
+
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::vitals::{self, Figure};
+use crate::vitals::{self, Figure, Stage};
 
 const RELAY_LAG: &str = "pulsetrail_relay_lag_events";
 const RELAY_LAG_SECONDS: &str = "pulsetrail_relay_lag_seconds";
 const RELAY_PUBLISHED: &str = "pulsetrail_relay_published_events_total";
 const RECORDED: &str = "pulsetrail_recorder_results_total";
+const DUPLICATE_JOBS: &str = "pulsetrail_duplicate_jobs_total";
+const STAGE_SECONDS: &str = "pulsetrail_job_stage_seconds";
 const DEAD_LETTERS: &str = "pulsetrail_dead_letters_total";
 const JOBS: &str = "pulsetrail_scheduler_jobs_total";
 const DEADLINES: &str = "pulsetrail_scheduler_deadlines_total";
@@ -26,7 +30,10 @@ const LIVE_LAGGED: &str = "pulsetrail_live_lagged_total";
 const HTTP_REQUESTS: &str = "pulsetrail_http_requests_total";
 const HTTP_SECONDS: &str = "pulsetrail_http_request_seconds";
 
-/// Installs the recorder of this process; its handle renders `/metrics`.
+/// How often what was measured is put into the histograms, whether somebody asks for them or not.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Installs the recorder of this process; its handle renders `/metrics`. It is called within a runtime.
 ///
 /// # Errors
 /// When one was installed before.
@@ -40,6 +47,16 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!(RELAY_LAG_SECONDS, Unit::Seconds, "Age of the oldest event not published yet");
     describe_counter!(RELAY_PUBLISHED, Unit::Count, "Events published to Kafka");
     describe_counter!(RECORDED, Unit::Count, "Results taken in, by what became of them");
+    describe_counter!(
+        DUPLICATE_JOBS,
+        Unit::Count,
+        "Jobs that were made twice: their second result was recorded before"
+    );
+    describe_histogram!(
+        STAGE_SECONDS,
+        Unit::Seconds,
+        "How long a job took for a stage of its life; those of one batch count as its average"
+    );
     describe_counter!(DEAD_LETTERS, Unit::Count, "Messages at fault, by consumer");
     describe_counter!(JOBS, Unit::Count, "Jobs emitted, by region");
     describe_counter!(DEADLINES, Unit::Count, "Monitors whose results were told to be overdue");
@@ -60,6 +77,16 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     );
     describe_counter!(HTTP_REQUESTS, Unit::Count, "Requests answered, by route and status");
     describe_histogram!(HTTP_SECONDS, Unit::Seconds, "How long a request took, by route");
+    tokio::spawn({
+        let handle = handle.clone();
+        async move {
+            // Every measurement is kept until then.
+            loop {
+                tokio::time::sleep(UPKEEP_EVERY).await;
+                handle.run_upkeep();
+            }
+        }
+    });
     Ok(handle)
 }
 
@@ -80,10 +107,21 @@ pub fn relay_published(events: usize) {
 pub fn results_recorded(effect: &'static str, results: usize) {
     match effect {
         "recorded" => vitals::add(Figure::ResultsRecorded, results),
-        "duplicate" => vitals::add(Figure::ResultsDuplicate, results),
+        "duplicate" => {
+            vitals::add(Figure::DuplicateJobs, results);
+            metrics::counter!(DUPLICATE_JOBS).increment(results as u64);
+        }
         _ => {}
     }
     metrics::counter!(RECORDED, "effect" => effect).increment(results as u64);
+}
+
+/// Jobs went through a stage of their life, and took so long for it in all, in microseconds. Where clocks
+/// disagree it can be less than nothing, which counts as nothing.
+pub fn stage_passed(stage: Stage, jobs: usize, microseconds: i64) {
+    vitals::passed(stage, jobs, microseconds);
+    let each = microseconds.max(0) as f64 / 1e6 / jobs.max(1) as f64;
+    metrics::histogram!(STAGE_SECONDS, "stage" => stage.as_str()).record_many(each, jobs);
 }
 
 /// A message was set aside as a dead letter.

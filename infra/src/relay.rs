@@ -34,7 +34,7 @@ use crate::store::{
     save_claimed_checkpoint, traces_of, unpublished, until_notified,
 };
 use crate::trace::Traceparent;
-use crate::vitals::{self, Stage};
+use crate::vitals::Stage;
 
 /// The relay's name among the leases and the checkpoints.
 pub const RELAY: &str = "relay";
@@ -206,7 +206,7 @@ async fn acknowledge(
         acknowledged.store(last.0, Ordering::Relaxed);
         metrics::relay_published(count);
         let took_ms = Utc::now().timestamp_millis() * count as i64 - stored_ms;
-        vitals::passed(Stage::Published, count, took_ms * 1_000);
+        metrics::stage_passed(Stage::Published, count, took_ms * 1_000);
     }
     if reached > saved {
         // Whoever works next has it; without it, it publishes a little again.

@@ -28,8 +28,8 @@ pub enum Figure {
     ChecksRetried,
     /// Results that were recorded.
     ResultsRecorded,
-    /// Results that had been recorded before.
-    ResultsDuplicate,
+    /// Jobs that were made twice: their second result was recorded before.
+    DuplicateJobs,
     /// Events that were published.
     EventsPublished,
     /// Connections to the live feed.
@@ -56,6 +56,21 @@ pub enum Stage {
     Pushed,
 }
 
+impl Stage {
+    /// Its name, as it is written in JSON and in labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Probing => "probing",
+            Self::Result => "result",
+            Self::Stored => "stored",
+            Self::Published => "published",
+            Self::Pushed => "pushed",
+        }
+    }
+}
+
 const FIGURES: [Figure; 10] = [
     Figure::MonitorsScheduled,
     Figure::JobsEmitted,
@@ -64,7 +79,7 @@ const FIGURES: [Figure; 10] = [
     Figure::ChecksMade,
     Figure::ChecksRetried,
     Figure::ResultsRecorded,
-    Figure::ResultsDuplicate,
+    Figure::DuplicateJobs,
     Figure::EventsPublished,
     Figure::LiveConnections,
 ];
@@ -88,7 +103,7 @@ pub fn set(figure: Figure, value: usize) {
 
 /// Jobs went through a stage, and took so long for it in all, in microseconds. Where clocks disagree it
 /// can be less than nothing, which counts as nothing.
-pub fn passed(stage: Stage, jobs: usize, microseconds: i64) {
+pub(crate) fn passed(stage: Stage, jobs: usize, microseconds: i64) {
     STAGE_MICROSECONDS[stage as usize].fetch_add(microseconds.max(0), Ordering::Relaxed);
     STAGE_JOBS[stage as usize].fetch_add(jobs as i64, Ordering::Relaxed);
 }
@@ -164,6 +179,7 @@ mod tests {
         }
         for (place, stage) in STAGES.iter().enumerate() {
             assert_eq!(*stage as usize, place);
+            assert_eq!(serde_json::to_value(stage).unwrap(), stage.as_str());
         }
     }
 

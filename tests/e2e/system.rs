@@ -1,11 +1,12 @@
 //! What the installation says of itself.
 
-use pulsetrail_harness::{Corner, Target, User, eventually, http_client, until_ready};
+use pulsetrail_harness::{Corner, Target, User, eventually, http_client, metric, until_ready};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::process::Child;
 
 use crate::corner;
+use crate::recording::{Results, quiet_monitor, result_of};
 
 async fn system(user: &User) -> Value {
     let answer = user.get("/api/v1/system").await;
@@ -59,6 +60,14 @@ async fn the_life_of_a_job_shows_stage_by_stage_and_strangers_see_numbers_alone(
         (all && counted).then_some(now)
     })
     .await;
+    // The same is among the metrics of the process that did it.
+    let metrics = http_client().get(format!("{}/metrics", app.url)).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    for stage in ["result", "stored", "published", "pushed"] {
+        let count = format!("pulsetrail_job_stage_seconds_count{{stage=\"{stage}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&count));
+        assert!(line.unwrap().parse::<f64>().unwrap() > 1.0, "{stage}: {line:?}");
+    }
     let names: Vec<&Value> =
         now["stages"].as_array().unwrap().iter().map(|s| &s["stage"]).collect();
     assert_eq!(names, ["queued", "probing", "result", "stored", "published", "pushed"]);
@@ -84,6 +93,34 @@ async fn the_life_of_a_job_shows_stage_by_stage_and_strangers_see_numbers_alone(
     let public: Value = public.unwrap().json().await.unwrap();
     assert_eq!((&public["roles_covered"], &public["engines_available"]), (&json!(6), &json!(3)));
     assert!(public.as_object().unwrap().values().all(Value::is_number), "{public}");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_was_made_twice_shows_as_a_duplicate() {
+    let corner = corner().await;
+    let app = corner.start().await;
+    let user = User::sign_up(&app.url).await;
+    let target = Target::start().await;
+    let monitor = quiet_monitor(&user, &target).await;
+    let results = Results::of(&corner);
+    let organization = user.organization.parse().unwrap();
+    let until = async |recorded: i64, duplicates: i64| {
+        eventually(&format!("{recorded} are recorded, {duplicates} were before"), async || {
+            let jobs = system(&user).await["jobs"].clone();
+            let metric = metric(&app.url, "pulsetrail_duplicate_jobs_total").await;
+            let shown = jobs["recorded"] == recorded && jobs["duplicate_jobs"] == duplicates;
+            (shown && metric == duplicates as f64).then_some(())
+        })
+        .await;
+    };
+    // The control: what comes once is none.
+    let slot = 1_700_000_000_000;
+    results.send_result(&result_of(monitor, organization, slot)).await;
+    until(2, 0).await;
+    results.send_result(&result_of(monitor, organization, slot)).await;
+    results.send_result(&result_of(monitor, organization, slot + 60_000)).await;
+    until(3, 1).await;
     app.stop().await;
 }
 

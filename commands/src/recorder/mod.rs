@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use futures_util::FutureExt;
 use pulsetrail_infra::kafka::{Kafka, receive};
+use pulsetrail_infra::metrics;
 use pulsetrail_infra::store::{Store, StoreError};
 use pulsetrail_infra::vitals::{self, Stage};
 use rdkafka::Message;
@@ -103,12 +104,12 @@ async fn record(store: &Store, consumer: &StreamConsumer, shutdown: &Cancellatio
         match messages {
             Ok(messages) => {
                 let taken = Instant::now();
-                vitals::passed(Stage::Result, messages.len(), waited(&messages));
+                metrics::stage_passed(Stage::Result, messages.len(), waited(&messages));
                 if !record_until_done(store, &mut cache, &messages, shutdown).await {
                     break;
                 }
                 let each = vitals::microseconds(taken.elapsed());
-                vitals::passed(Stage::Stored, messages.len(), each * messages.len() as i64);
+                metrics::stage_passed(Stage::Stored, messages.len(), each * messages.len() as i64);
                 commit_offsets(consumer, &messages);
             }
             Err(error) => {

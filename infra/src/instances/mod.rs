@@ -96,7 +96,7 @@ fn own(role: &str) -> (&'static [Figure], &'static [Stage]) {
     match role {
         "server" => (&[Figure::LiveConnections], &[Stage::Pushed]),
         "recorder" => {
-            (&[Figure::ResultsRecorded, Figure::ResultsDuplicate], &[Stage::Result, Stage::Stored])
+            (&[Figure::ResultsRecorded, Figure::DuplicateJobs], &[Stage::Result, Stage::Stored])
         }
         "relay" => (&[Figure::EventsPublished], &[Stage::Published]),
         "scheduler" => {

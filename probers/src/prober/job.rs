@@ -116,8 +116,8 @@ async fn make(desk: &Desk, lane: Lane, job: &Job) -> Result<ResultMessage, Dropp
     let CheckResult { scheduled_at, started_at, outcome, attempts, .. } = &result.result;
     metrics::check_made(outcome_name(*outcome), took.as_secs_f64(), *attempts);
     let queued = (*started_at - *scheduled_at).num_microseconds().unwrap_or_default();
-    vitals::passed(Stage::Queued, 1, queued);
-    vitals::passed(Stage::Probing, 1, vitals::microseconds(took));
+    metrics::stage_passed(Stage::Queued, 1, queued);
+    metrics::stage_passed(Stage::Probing, 1, vitals::microseconds(took));
     if let Some(blocked) = result.blocked() {
         egress::report(&blocked);
     }

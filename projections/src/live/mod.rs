@@ -34,8 +34,9 @@ use chrono::Utc;
 use pulsetrail_domain::Position;
 use pulsetrail_infra::awaited::AwaitedChecks;
 use pulsetrail_infra::http::{Authenticator, Problem};
+use pulsetrail_infra::metrics;
 use pulsetrail_infra::store::{Event, Store, Tail, head};
-use pulsetrail_infra::vitals::{self, Stage};
+use pulsetrail_infra::vitals::Stage;
 use serde::Deserialize;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -187,7 +188,7 @@ impl LiveHub {
     async fn publish(&self, events: &[Event]) {
         let now_ms = Utc::now().timestamp_millis();
         let ages_ms = events.iter().map(|event| now_ms - event.recorded_at.timestamp_millis());
-        vitals::passed(Stage::Pushed, events.len(), ages_ms.sum::<i64>() * 1_000);
+        metrics::stage_passed(Stage::Pushed, events.len(), ages_ms.sum::<i64>() * 1_000);
         for event in events {
             self.inner.awaited_checks.tell(event);
             match LiveEvent::new(event) {

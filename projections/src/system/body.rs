@@ -86,8 +86,8 @@ pub(crate) struct JobsBody {
     pub(super) dropped: i64,
     /// Results that were recorded.
     pub(super) recorded: i64,
-    /// Results that had been recorded before.
-    pub(super) duplicates: i64,
+    /// Jobs that were made twice: their second result had been recorded before.
+    pub(super) duplicate_jobs: i64,
     /// Messages that were set aside, of any organization, and not resolved.
     pub(super) dead: Option<i64>,
 }

@@ -42,7 +42,7 @@ pub(super) async fn read(inner: &Inner, state: &QueryState) -> SystemBody {
             retried: total(&roles, Figure::ChecksRetried),
             dropped: total(&roles, Figure::JobsDropped),
             recorded: total(&roles, Figure::ResultsRecorded),
-            duplicates: total(&roles, Figure::ResultsDuplicate),
+            duplicate_jobs: total(&roles, Figure::DuplicateJobs),
             dead,
         },
         stages: averages(&roles),
