@@ -1,10 +1,14 @@
 //! Logs: one line an event, on standard error.
 
+mod calm;
+
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+use self::calm::CalmKafka;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +35,13 @@ pub fn install(
         .with_ansi(std::io::stderr().is_terminal());
     // A second installation, in tests, keeps the first.
     let _ = match format {
-        LogFormat::Text => registry.with(lines.with_target(false)).try_init(),
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+        LogFormat::Text => {
+            registry.with(lines.with_target(false).with_filter(CalmKafka::new())).try_init()
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            registry.with(lines.with_filter(CalmKafka::new())).try_init()
+        }
     };
     Ok(())
 }
