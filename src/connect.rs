@@ -1,16 +1,21 @@
 //! The engines that a process works with, from its settings.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail};
 use clickhouse::Client;
 use pulsetrail_infra::clickhouse as analytics;
 use pulsetrail_infra::engines::private_database_url;
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::settings::Settings;
-use pulsetrail_infra::store::Store;
+use pulsetrail_infra::store::{Store, StoreError};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 /// Connections to Postgres of a process, for each of reading and writing.
 const CONNECTIONS: u32 = 16;
+/// How long Postgres is left alone after it did not answer; an attempt takes up to 10 s.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The engines, connected.
 #[derive(Clone)]
@@ -37,6 +42,27 @@ pub(crate) async fn connect(settings: &Settings) -> anyhow::Result<Connected> {
         Store::connect(database_url, CONNECTIONS).await.context("PULSETRAIL_DATABASE_URL")?;
     let clickhouse = analytics::client(url, &settings.clickhouse_database);
     Ok(Connected { store, kafka: kafka(settings)?, clickhouse })
+}
+
+/// The same, waiting for Postgres as long as it is away; none when `shutdown` came first. Kafka and
+/// ClickHouse are waited for by those who ask them.
+pub(crate) async fn connect_when_there(
+    settings: &Settings,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Option<Connected>> {
+    loop {
+        let connected = tokio::select! {
+            () = shutdown.cancelled() => return Ok(None),
+            connected = connect(settings) => connected,
+        };
+        match connected {
+            Err(error) if error.downcast_ref::<StoreError>().is_some_and(StoreError::is_away) => {
+                tracing::warn!(error = format!("{error:#}"), "Postgres is away and is waited for");
+                tokio::time::sleep(PAUSE).await;
+            }
+            connected => return connected.map(Some),
+        }
+    }
 }
 
 /// Postgres alone, for who asks one thing: that of the settings, or else the private one of an `up` that

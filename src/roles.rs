@@ -19,7 +19,7 @@ use pulsetrail_projections::{Installation, LiveHub, LiveLimits, QueryState, proj
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::connect::{Connected, connect, kafka};
+use crate::connect::{Connected, connect_when_there, kafka};
 use crate::probe_http::{self, Readiness, RoleReady};
 use crate::{api_document, manners, server, shutdown};
 
@@ -88,7 +88,7 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
         return http.await.context("HTTP ended")?;
     }
 
-    let connected = connect(&settings).await?;
+    let Some(connected) = connect_when_there(&settings, &shutdown).await? else { return Ok(()) };
     if !connected.store.schema_is_current().await.context("PULSETRAIL_DATABASE_URL")? {
         bail!("the database has another schema than this version: run `pulsetrail migrate` first");
     }

@@ -32,6 +32,22 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the server is away, starting or stopping, which time mends. Anything else is a mistake in
+    /// the settings, or in what was asked.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        match error {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+            // 57P: shut down, crashed, starting; 53300: too many connections for now.
+            sqlx::Error::Database(error) => {
+                let code = error.code().unwrap_or_default();
+                code.starts_with("57P") || code == "53300"
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the server is well and refuses what it was given: the values (SQLSTATE class 22), a
     /// constraint on them (23) or their size (54). Anything else says nothing about what was given; nor
     /// does a position that is taken, which nobody gives.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::engines::OwnEngine;
-use super::{SETTLING, dead_letters, short_or_long};
+use super::{SETTLING, dead_letters, prepare, short_or_long};
 use crate::recording::{Results, quiet_monitor, recorded_slots, result_of};
 
 const SLOT: i64 = 1_700_000_000_000;
@@ -143,6 +143,32 @@ async fn while_postgres_is_away_results_wait_and_everything_catches_up() {
     })
     .await;
     scene.has_caught_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_starts_while_postgres_is_away_waits_for_it() {
+    let binary = env!("CARGO_BIN_EXE_pulsetrail");
+    let shared = pulsetrail_harness::engines(binary.as_ref()).await.urls();
+    let mut postgres = OwnEngine::start(Engine::Postgres, shared).await;
+    let corner = Corner::new(postgres.urls(), binary).await;
+    prepare(&corner).await;
+    postgres.go_away().await;
+    let role = corner.role("recorder").await;
+    within(SETTLING, "it has asked in vain", async || {
+        role.log().contains("Postgres is away").then_some(())
+    })
+    .await;
+    postgres.come_back().await;
+    let role = role.until_ready().await;
+    assert!(role.stop().await.success());
+
+    // What time does not mend is not waited for.
+    let mut command = corner.command(["recorder"]);
+    let nowhere = corner.urls.database_url.replace(&corner.name, "nowhere");
+    let ended = command.env("PULSETRAIL_DATABASE_URL", nowhere).output().await.unwrap();
+    assert!(!ended.status.success());
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("PULSETRAIL_DATABASE_URL"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

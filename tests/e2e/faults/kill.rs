@@ -34,13 +34,9 @@ impl Roles {
         Self { roles }
     }
 
-    /// Waits until each is ready. Who found no PostgreSQL at its start has given up, and is started again
-    /// as whoever runs it would.
-    async fn until_ready(&mut self, corner: &Corner) {
-        for (role, process) in &mut self.roles {
-            if process.has_ended() {
-                *process = corner.role(role).await;
-            }
+    /// Waits until each is ready; who finds no PostgreSQL at its start waits for it.
+    async fn until_ready(&self) {
+        for (_, process) in &self.roles {
             until_ready(&process.url).await;
         }
     }
@@ -95,7 +91,7 @@ async fn whoever_is_killed_no_acknowledged_result_is_lost_or_counted_twice() {
     prepare(&corner).await;
     let load = Load::new(&corner, 24).await;
     let mut roles = Roles::start(&corner).await;
-    roles.until_ready(&corner).await;
+    roles.until_ready().await;
 
     let (slots, deaths) = short_or_long((60, 6), (3_500, 80));
     let (mut dice, pace) = (Dice(SEED), Duration::from_millis(100));
@@ -105,7 +101,7 @@ async fn whoever_is_killed_no_acknowledged_result_is_lost_or_counted_twice() {
     );
     until_postgres_answers(&corner.urls).await;
     until_kafka_answers(&corner).await;
-    roles.until_ready(&corner).await;
+    roles.until_ready().await;
     let store = corner.store().await;
     let recovering = Instant::now();
     until_taken_in(&corner, RECORDER).await;
