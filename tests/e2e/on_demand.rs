@@ -2,53 +2,22 @@
 
 use std::process::Stdio;
 
-use chrono::{TimeDelta, Utc};
-use pulsetrail_domain::monitor::{HttpTarget, Retries, Target as Watched, TargetUrl};
-use pulsetrail_domain::{CheckId, Region, timestamp_from_millis};
 use pulsetrail_harness::{Target, User, eventually, until_ready};
-use pulsetrail_infra::kafka::{Kafka, message_headers};
-use pulsetrail_infra::messages::{JOB_TYPE, Job};
-use rdkafka::producer::{FutureRecord, Producer};
+use pulsetrail_infra::messages::Job;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::net::TcpListener;
-use uuid::Uuid;
 
 use crate::corner;
+use crate::queue::jobs::{self, schedule};
 
 /// Jobs that lie before a prober; at 9 checks of a host and 0.3 s each, it has work for minutes.
 const BACKLOG: i64 = 3_000;
 
 /// A job for a monitor's check, with a check id of its own.
 fn job(user: &User, monitor: &str, url: &str) -> Job {
-    let now = timestamp_from_millis(Utc::now().timestamp_millis());
-    Job {
-        check_id: CheckId(Uuid::now_v7()),
-        monitor_id: monitor.parse().unwrap(),
-        organization_id: user.organization.parse().unwrap(),
-        region: Region::default(),
-        scheduled_at: now,
-        deadline: now + TimeDelta::seconds(60),
-        target: Watched::Http(HttpTarget::get(TargetUrl::try_from(url.to_owned()).unwrap())),
-        timeout_ms: 10_000,
-        retries: Retries::default(),
-        config_version: 1,
-        valid_for_ms: 130_000,
-    }
-}
-
-/// Puts jobs where the schedule's are.
-fn schedule(kafka: &Kafka, jobs: impl IntoIterator<Item = Job>) {
-    let producer = kafka.producer().unwrap();
-    let topic = kafka.topics.jobs(&Region::default());
-    for job in jobs {
-        let (key, id) = (job.monitor_id.to_string(), job.check_id.to_string());
-        let headers = message_headers(JOB_TYPE, &id, job.scheduled_at, job.organization_id);
-        let payload = serde_json::to_vec(&job).unwrap();
-        let record = FutureRecord::to(&topic).key(&key).payload(&payload).headers(headers);
-        drop(producer.send_result(record).unwrap());
-    }
-    producer.flush(pulsetrail_harness::PATIENCE).unwrap();
+    let organization_id = user.organization.parse().unwrap();
+    Job { organization_id, ..jobs::job(monitor.parse().unwrap(), url) }
 }
 
 /// A monitor that the schedule leaves alone after its first check.

@@ -1,5 +1,10 @@
 //! The queue of jobs when those who work on it, or Kafka itself, go away.
 
+mod crowd;
+mod dropped;
+pub(crate) mod jobs;
+mod limits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 

@@ -1,5 +1,6 @@
 //! Probers, schedulers and recorders that die and hang at random while monitors are checked every second.
 
+mod dead_prober;
 mod slots;
 
 use std::net::SocketAddr;

@@ -23,6 +23,14 @@ impl Corner {
     /// # Panics
     /// When it cannot be started.
     pub async fn role(&self, role: &str) -> RoleProcess {
+        self.role_with(role, &[]).await
+    }
+
+    /// The same with more settings.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn role_with(&self, role: &str, settings: &[(&str, &str)]) -> RoleProcess {
         // A port that was free a moment ago; nobody else on this machine asks for it by number.
         let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = free.local_addr().expect("the listener's address");
@@ -30,7 +38,8 @@ impl Corner {
         let log = self.data_dir.path().join(format!("{role}-{}.log", address.port()));
         let errors = std::fs::File::create(&log).expect("a log file");
         let mut command = self.command([role]);
-        command.env("PULSETRAIL_LISTEN", address.to_string()).stdout(Stdio::null()).stderr(errors);
+        command.env("PULSETRAIL_LISTEN", address.to_string()).envs(settings.iter().copied());
+        command.stdout(Stdio::null()).stderr(errors);
         let child = command.spawn().expect("the program starts");
         RoleProcess { url: format!("http://{address}"), child, log }
     }
@@ -46,6 +55,14 @@ impl RoleProcess {
         self
     }
 
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it is running")
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -56,17 +73,12 @@ impl RoleProcess {
         metric(&self.url, name).await
     }
 
-    /// Whether it has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
-    }
-
     /// Sends it a signal, such as `-STOP`.
     ///
     /// # Panics
     /// When it has ended.
     pub fn signal(&self, signal: &str) {
-        let pid = self.child.id().expect("it is running").to_string();
+        let pid = self.pid().to_string();
         let sent = std::process::Command::new("kill").args([signal, &pid]).status();
         assert!(sent.expect("kill").success(), "kill {signal} {pid}");
     }
