@@ -10,6 +10,7 @@ mod http;
 mod live;
 mod memory;
 mod path;
+mod queue;
 mod ready;
 mod record;
 mod relay;
@@ -69,6 +70,9 @@ async fn run(only: Option<&str>) {
     }
     if wanted(&["commit_to_kafka_ms", "commit_to_kafka_2000_ms"]) {
         relay::measure(&mut table).await;
+    }
+    if wanted(&queue::FIGURES) {
+        queue::measure(&mut table, only).await;
     }
     if wanted(&live::FIGURES) {
         live::measure(&mut table, only).await;

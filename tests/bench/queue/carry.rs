@@ -1,0 +1,115 @@
+//! `monitors_at_60s`: how many monitors at 60 s this machine carries, with every engine on it.
+//!
+//! The installation gets more and more monitors until it does not keep up: checks begin too late, or
+//! something grows that is to be done. `PULSETRAIL_SOAK=1` looks at each size for three minutes and in
+//! smaller steps.
+
+mod look;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pulsetrail_domain::Region;
+use pulsetrail_harness::{Corner, engines, is_soak};
+use pulsetrail_infra::kafka::Kafka;
+use pulsetrail_infra::store::Store;
+use tokio::time::sleep;
+
+use self::look::{Look, backlog, look};
+use super::monitors::{Kind, register};
+use super::topic::read;
+use super::{bare, target};
+use crate::table::{Row, Table};
+use crate::{BINARY, memory};
+
+/// The sizes that are tried, one after the other.
+const SIZES: [i64; 10] =
+    [5_000, 10_000, 20_000, 30_000, 45_000, 60_000, 80_000, 100_000, 125_000, 150_000];
+const SIZES_SOAK: [i64; 14] = [
+    10_000, 20_000, 30_000, 40_000, 50_000, 60_000, 70_000, 80_000, 90_000, 100_000, 110_000,
+    120_000, 135_000, 150_000,
+];
+const INTERVAL: Duration = Duration::from_secs(60);
+/// How late one check in a hundred may begin, at most, in ms.
+const LATE_MS: i64 = 1_000;
+/// How long the first checks of new monitors may take until the schedule alone is left.
+const SETTLING: Duration = Duration::from_secs(120);
+
+pub(crate) async fn measure(table: &mut Table) {
+    let corner = Corner::new(engines(BINARY.as_ref()).await.urls(), BINARY).await;
+    let app = corner.start().await;
+    let (store, kafka) = (corner.store().await, corner.kafka());
+    let url = format!("http://{{host}}:{}/{{number}}", target::start().await);
+    let kind = Kind { url: &url, interval_seconds: 60, age_seconds: 0 };
+    let window = if is_soak() { 3 * INTERVAL } else { INTERVAL / 2 };
+    let sizes = if is_soak() { SIZES_SOAK.to_vec() } else { SIZES.to_vec() };
+
+    let (mut monitors, mut carried, mut limit) = (Vec::new(), 0, String::from("nothing yet"));
+    for size in sizes {
+        let more = size - i64::try_from(monitors.len()).expect("a count");
+        monitors.extend(register(&store, more, &kind).await);
+        let settled = settle(&store, &kafka).await;
+        let before = memory::processor_seconds(app.pid());
+        let found = look(&store, &kafka, &monitors, window).await;
+        let spent = cores(&before, &memory::processor_seconds(app.pid()), found.took);
+        eprintln!("  {size} monitors: {found}; {spent}");
+        if let Some(fault) = fault(&found, size, settled) {
+            limit = format!("{fault} at {size}; {spent}");
+            break;
+        }
+        carried = size;
+    }
+    app.stop().await;
+    let jobs = read(&kafka, &kafka.topics.jobs(&Region::default())).await;
+    let results = read(&kafka, &kafka.topics.results()).await;
+    let some = &jobs[..jobs.len().min(30_000)];
+    table.push(Row {
+        name: "monitors_at_60s".to_owned(),
+        value: carried as f64,
+        unit: "",
+        reference: format!("60 s of bare produce, consume, produce (limit: {limit})"),
+        reference_value: 60.0 * bare::jobs_per_second(&kafka, some, &results[0]).await,
+    });
+}
+
+/// Waits until the first checks of new monitors are done, and then for an interval, so that the schedule
+/// alone is left; false when that takes too long.
+async fn settle(store: &Store, kafka: &Kafka) -> bool {
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < SETTLING {
+        sleep(Duration::from_secs(2)).await;
+        if backlog(store, kafka).await < 1_000 {
+            sleep(INTERVAL).await;
+            return true;
+        }
+    }
+    false
+}
+
+/// Why so many monitors are too many.
+fn fault(found: &Look, size: i64, settled: bool) -> Option<&'static str> {
+    // What is under way varies; two seconds of the schedule are more than that.
+    let much = (size / 60 * 2).max(500);
+    if !settled {
+        Some("the first checks are never done")
+    } else if found.late_p99_ms > LATE_MS {
+        Some("checks begin late")
+    } else if found.missing * 100 > found.slots {
+        Some("checks are missing")
+    } else if found.backlog_after > found.backlog_before + much {
+        Some("the backlog grows")
+    } else {
+        None
+    }
+}
+
+/// The processor time that each process took, in cores.
+fn cores(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>, took: Duration) -> String {
+    let of_one = |(name, seconds): (&String, &f64)| {
+        let spent = seconds - before.get(name).copied().unwrap_or_default();
+        format!("{name} {:.2}", spent / took.as_secs_f64())
+    };
+    let all: Vec<String> = after.iter().map(of_one).collect();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("of {cores} cores: {}", all.join(", "))
+}

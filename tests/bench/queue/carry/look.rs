@@ -1,0 +1,113 @@
+//! Looking at an installation for a while: how late checks begin, and what is left to be done.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use pulsetrail_domain::health::HealthEvent;
+use pulsetrail_domain::slot::next_slot_ms;
+use pulsetrail_domain::{MonitorId, Position, Region};
+use pulsetrail_infra::kafka::Kafka;
+use pulsetrail_infra::store::{Store, head, read_after};
+use tokio::time::sleep;
+
+const INTERVAL_MS: i64 = 60_000;
+/// How long after the window the last results may take.
+const REST: Duration = Duration::from_secs(5);
+
+/// What was seen.
+pub(super) struct Look {
+    /// Slots that belong to the time, and those of them without a result.
+    pub(super) slots: usize,
+    pub(super) missing: usize,
+    /// How late checks began after their slots, in ms, where a missing one is the latest.
+    pub(super) late_p50_ms: i64,
+    pub(super) late_p99_ms: i64,
+    /// What was left to be done, in messages and events.
+    pub(super) backlog_before: i64,
+    pub(super) backlog_after: i64,
+    pub(super) took: Duration,
+}
+
+impl fmt::Display for Look {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} slots, {} missing, late p50 {} ms, p99 {} ms, backlog {} then {}",
+            self.slots,
+            self.missing,
+            self.late_p50_ms,
+            self.late_p99_ms,
+            self.backlog_before,
+            self.backlog_after
+        )
+    }
+}
+
+/// Looks for as long as `window`.
+pub(super) async fn look(
+    store: &Store,
+    kafka: &Kafka,
+    monitors: &[MonitorId],
+    window: Duration,
+) -> Look {
+    let (begun, from) = (Instant::now(), head(&store.read).await.expect("Postgres answers"));
+    let backlog_before = backlog(store, kafka).await;
+    let begin_ms = Utc::now().timestamp_millis();
+    sleep(window).await;
+    let end_ms = Utc::now().timestamp_millis();
+    let backlog_after = backlog(store, kafka).await;
+    let took = begun.elapsed();
+    sleep(REST).await;
+
+    let mut expected = HashSet::new();
+    for monitor in monitors {
+        let mut slot_ms = next_slot_ms(*monitor, INTERVAL_MS, begin_ms);
+        while slot_ms < end_ms {
+            expected.insert((*monitor, slot_ms));
+            slot_ms += INTERVAL_MS;
+        }
+    }
+    let slots = expected.len();
+    let mut late = lateness(store, from, &mut expected).await;
+    let missing = expected.len();
+    late.resize(slots, i64::MAX);
+    late.sort_unstable();
+    let percentile = |percent: usize| late[(slots * percent).div_ceil(100).clamp(1, slots) - 1];
+    let (late_p50_ms, late_p99_ms) = (percentile(50), percentile(99));
+    Look { slots, missing, late_p50_ms, late_p99_ms, backlog_before, backlog_after, took }
+}
+
+/// How late the expected checks began; those that were found are expected no more.
+async fn lateness(
+    store: &Store,
+    from: Position,
+    expected: &mut HashSet<(MonitorId, i64)>,
+) -> Vec<i64> {
+    let (mut read, mut late) = (from, Vec::with_capacity(expected.len()));
+    loop {
+        let page = read_after(&store.read, read, 5_000).await.expect("Postgres answers");
+        let Some(last) = page.last() else { return late };
+        read = last.position;
+        for event in page.iter().filter(|event| event.event_type == "CheckCompleted") {
+            let Ok(HealthEvent::CheckCompleted(result)) = event.health_event() else { continue };
+            let monitor = event.monitor_id().expect("a monitor");
+            if expected.remove(&(monitor, result.slot_ms())) {
+                late.push((result.started_at - result.scheduled_at).num_milliseconds());
+            }
+        }
+    }
+}
+
+/// What is left to be done: jobs, results, and events that a reader has not reached.
+pub(super) async fn backlog(store: &Store, kafka: &Kafka) -> i64 {
+    let queues = kafka.lags(&[Region::default()]).await.expect("Kafka answers");
+    let readers: Vec<i64> = sqlx::query_scalar("select position from checkpoints")
+        .fetch_all(&store.read)
+        .await
+        .expect("Postgres answers");
+    let head = head(&store.read).await.expect("Postgres answers").0;
+    let behind = readers.iter().map(|position| (head - position).max(0)).max();
+    queues.iter().map(|queue| queue.lag).sum::<i64>() + behind.unwrap_or_default()
+}
