@@ -5,16 +5,18 @@
 //! nothing is searched for when a monitor is paused or changed.
 
 mod jump;
+mod places;
 mod silence;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
 use pulsetrail_domain::monitor::{MonitorConfig, MonitorEvent};
 use pulsetrail_domain::slot::next_slot_ms;
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region};
 
 use self::jump::LeftOut;
+use self::places::Places;
 use super::overdue::{Overdue, Second};
 use super::template::{Shape, Shapes, Slot, Template};
 
@@ -26,7 +28,7 @@ const NEVER: i64 = i64::MAX;
 pub(super) struct Roster {
     /// The regions that the installation has.
     regions: Vec<Region>,
-    places: HashMap<MonitorId, u32>,
+    places: Places,
     entries: Vec<Entry>,
     vacant: Vec<u32>,
     due: BinaryHeap<Reverse<(i64, u32)>>,
@@ -88,7 +90,7 @@ impl Roster {
     pub(super) fn new(regions: &[Region], now_ms: i64) -> Self {
         Self {
             regions: regions.to_vec(),
-            places: HashMap::new(),
+            places: Places::default(),
             entries: Vec::new(),
             vacant: Vec::new(),
             due: BinaryHeap::new(),
@@ -136,7 +138,7 @@ impl Roster {
             Some(vacant) => *vacant = entry,
             None => self.entries.push(entry),
         }
-        self.places.insert(monitor_id, place);
+        self.places.insert(&self.entries, place);
         if !paused {
             self.set_due(place, first_ms);
             self.expect_result(place, now_ms);
@@ -169,7 +171,7 @@ impl Roster {
                 now_ms,
             );
         }
-        let Some(place) = self.places.get(&monitor_id).copied() else { return Ok(()) };
+        let Some(place) = self.places.find(&self.entries, monitor_id) else { return Ok(()) };
         match event {
             MonitorEvent::MonitorReconfigured { config } => {
                 let template = Template::of(config, &self.regions, &mut self.shapes)?;
@@ -243,7 +245,7 @@ impl Roster {
     }
 
     fn strike(&mut self, monitor_id: MonitorId) {
-        if let Some(place) = self.places.remove(&monitor_id) {
+        if let Some(place) = self.places.remove(&self.entries, monitor_id) {
             self.set_due(place, NEVER);
             self.vacant.push(place);
         }

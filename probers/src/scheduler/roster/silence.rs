@@ -76,7 +76,7 @@ impl Roster {
     }
 
     fn entry_of(&mut self, monitor_id: MonitorId) -> Option<(u32, &mut Entry)> {
-        let place = *self.places.get(&monitor_id)?;
+        let place = self.places.find(&self.entries, monitor_id)?;
         Some((place, self.entries.get_mut(place as usize)?))
     }
 }
