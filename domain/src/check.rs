@@ -33,6 +33,8 @@ pub enum FailureCause {
     DnsNoRecords,
     /// An expected answer is not among those that came.
     DnsAnswerUnexpected,
+    /// The name has more records than a check looks at.
+    DnsTooManyAnswers,
     /// The address refused the connection.
     ConnectRefused,
     /// The connection was reset while it was made.
@@ -53,6 +55,8 @@ pub enum FailureCause {
     TlsUnknownIssuer,
     /// The server leaves out a certificate between its own and a trusted one.
     TlsIncompleteChain,
+    /// The server sends more certificates than a check looks at.
+    TlsChainTooLong,
     /// No TLS version or cipher in common.
     TlsProtocol,
     /// The handshake failed in another way.
@@ -122,6 +126,9 @@ pub struct TimingsUs {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Findings {
+    /// The version of HTTP that the final answer came in, where it was not HTTP/1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_version: Option<HttpVersion>,
     /// The certificate that was shown: of every TLS check, and of an HTTPS check that warns of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
@@ -137,6 +144,17 @@ pub struct Findings {
     /// Each attempt, where there was more than one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptSummary>,
+}
+
+/// A version of HTTP, other than the usual HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HttpVersion {
+    /// HTTP/1.0 (RFC 1945).
+    #[serde(rename = "1.0")]
+    Http10,
+    /// HTTP/2 (RFC 9113).
+    #[serde(rename = "2")]
+    Http2,
 }
 
 /// A server's certificate.

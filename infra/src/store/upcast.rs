@@ -32,18 +32,25 @@ pub struct Upcaster {
     pub convert: Option<fn(Value) -> Value>,
 }
 
-const fn more_to_say(aggregate: &'static str, event: &'static str) -> Upcaster {
-    Upcaster { aggregate, event, from: "1.0", to: "1.1", convert: None }
+const fn more_to_say(
+    aggregate: &'static str,
+    event: &'static str,
+    (from, to): (&'static str, &'static str),
+) -> Upcaster {
+    Upcaster { aggregate, event, from, to, convert: None }
 }
 
 /// Every step there is.
 const UPCASTERS: &[Upcaster] = &[
     // Further kinds of targets; assertions, who asks, and secret headers of the one there was.
-    more_to_say(Monitor::AGGREGATE, "MonitorRegistered"),
-    more_to_say(Monitor::AGGREGATE, "MonitorReconfigured"),
+    more_to_say(Monitor::AGGREGATE, "MonitorRegistered", ("1.0", "1.1")),
+    more_to_say(Monitor::AGGREGATE, "MonitorReconfigured", ("1.0", "1.1")),
     // Further causes, and what else was found out.
-    more_to_say(Health::AGGREGATE, "CheckCompleted"),
-    more_to_say(Health::AGGREGATE, "WentDown"),
+    more_to_say(Health::AGGREGATE, "CheckCompleted", ("1.0", "1.1")),
+    more_to_say(Health::AGGREGATE, "WentDown", ("1.0", "1.1")),
+    // The version of HTTP, and causes of their own for what goes beyond a limit.
+    more_to_say(Health::AGGREGATE, "CheckCompleted", ("1.1", "1.2")),
+    more_to_say(Health::AGGREGATE, "WentDown", ("1.1", "1.2")),
 ];
 
 static MORE: OnceLock<Vec<Upcaster>> = OnceLock::new();

@@ -102,6 +102,7 @@ impl Fault {
                 let cause = match error {
                     DnsError::NxDomain | DnsError::InvalidName => FailureCause::DnsNxdomain,
                     DnsError::NoRecords => FailureCause::DnsNoRecords,
+                    DnsError::TooMany => FailureCause::DnsTooManyAnswers,
                     DnsError::ServFail => FailureCause::DnsServfail,
                     DnsError::Refused => FailureCause::DnsRefused,
                     DnsError::Timeout => FailureCause::DnsTimeout,

@@ -5,9 +5,8 @@ use std::io;
 use std::pin::pin;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -16,16 +15,18 @@ use tokio::time::{Instant, timeout_at};
 
 use super::attempt::{Fault, Stopwatch};
 use super::wire::{Observed, Wire};
+use super::{body, http2};
 
-/// The largest header of an answer, in bytes; it may have at most 100 fields.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
-/// How much of a body is read at most, in bytes. A longer one counts as having ended there.
-pub(super) const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// The largest header of an answer, in bytes.
+pub(super) const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// The fields of a header at most. As hyper has it by itself: given as a setting, it would be slower.
+pub(super) const MAX_HEADER_FIELDS: usize = 100;
 
 /// The head of an answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    pub(super) version: Version,
     pub(super) headers: HeaderMap,
     /// The body, where it was to be kept.
     pub(super) body: Vec<u8>,
@@ -49,7 +50,13 @@ pub(super) async fn exchange(
     deadline: Instant,
     stopwatch: &mut Stopwatch,
 ) -> Result<Answer, Fault> {
-    let (io, marks) = Observed::new(wire);
+    let speaks_http2 = wire.speaks_http2();
+    let io = Observed::new(wire);
+    if speaks_http2 {
+        // Boxed: most answers come in HTTP/1.1 and need not make room for it.
+        return Box::pin(http2::exchange(io, request, reading, deadline, stopwatch)).await;
+    }
+    let marks = io.marks();
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEADER_BYTES)
         .handshake(TokioIo::new(io))
@@ -65,24 +72,34 @@ pub(super) async fn exchange(
             }
             Err(_elapsed) => return Err(timeout(FailureCause::HttpTimeoutFirstByte, "answer")),
         };
-        let (head, body) = response.into_parts();
-        let mut kept = Vec::new();
-        let body_fault = if (reading.reads_body)(head.status) {
-            let keep = reading.keeps_body.then_some(&mut kept);
-            match timeout_at(deadline, read(body, is_delimited(&head.headers), keep)).await {
-                Ok(read) => read.err(),
-                Err(_elapsed) => Some(timeout(FailureCause::HttpTimeoutBody, "body")),
-            }
-        } else {
-            None
-        };
-        Ok(Answer { status: head.status, headers: head.headers, body: kept, body_fault })
+        with_body(response, reading, deadline).await
     };
     alongside(talk, connection).await
 }
 
+/// The answer whose head came, with as much of its body as is wanted.
+pub(super) async fn with_body(
+    response: Response<Incoming>,
+    reading: Reading<impl Fn(StatusCode) -> bool>,
+    deadline: Instant,
+) -> Result<Answer, Fault> {
+    let (head, body) = response.into_parts();
+    let mut kept = Vec::new();
+    let body_fault = if (reading.reads_body)(head.status) {
+        let keep = reading.keeps_body.then_some(&mut kept);
+        match timeout_at(deadline, body::read(&head.headers, body, keep)).await {
+            Ok(read) => read.err(),
+            Err(_elapsed) => Some(timeout(FailureCause::HttpTimeoutBody, "body")),
+        }
+    } else {
+        None
+    };
+    let (status, version, headers) = (head.status, head.version, head.headers);
+    Ok(Answer { status, version, headers, body: kept, body_fault })
+}
+
 /// Works while the connection is driven beside it. How the connection ends, the work learns itself.
-async fn alongside<T, E>(
+pub(super) async fn alongside<T, E>(
     work: impl Future<Output = T>,
     connection: impl Future<Output = Result<(), E>>,
 ) -> T {
@@ -95,53 +112,12 @@ async fn alongside<T, E>(
     work.await
 }
 
-/// Whether the answer itself says where its body ends (RFC 9112, section 6.3).
-fn is_delimited(headers: &HeaderMap) -> bool {
-    headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
-}
-
-/// Reads a body, or its first [`MAX_BODY_BYTES`], and drops it; one that is to be kept must not be
-/// longer.
-async fn read(
-    mut body: Incoming,
-    delimited: bool,
-    mut keep: Option<&mut Vec<u8>>,
-) -> Result<(), Fault> {
-    let mut bytes = 0;
-    while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => {
-                let Some(data) = frame.data_ref() else { continue };
-                bytes += data.len();
-                if let Some(kept) = &mut keep {
-                    if bytes > MAX_BODY_BYTES {
-                        let detail = format!("The body has more than {MAX_BODY_BYTES} bytes.");
-                        return Err(Fault::failed(FailureCause::HttpTooLarge, detail));
-                    }
-                    kept.extend_from_slice(data);
-                    continue;
-                }
-            }
-            // Many servers end TLS without saying so; where the end of the connection is the end of
-            // the body, browsers take it as such.
-            Err(error) if !delimited && io_kind(&error) == Some(io::ErrorKind::UnexpectedEof) => {
-                return Ok(());
-            }
-            Err(error) => return Err(fault(&error)),
-        }
-        if bytes >= MAX_BODY_BYTES {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-fn timeout(cause: FailureCause, what: &str) -> Fault {
+pub(super) fn timeout(cause: FailureCause, what: &str) -> Fault {
     let how = if what == "answer" { "begin" } else { "end" };
     Fault::failed(cause, format!("The {what} did not {how} in time."))
 }
 
-fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
+pub(super) fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
     let mut source = error.source();
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
@@ -152,7 +128,14 @@ fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
     None
 }
 
-fn fault(error: &hyper::Error) -> Fault {
+pub(super) fn header_too_large() -> Fault {
+    let detail = format!(
+        "The answer's header has more than {MAX_HEADER_BYTES} bytes or {MAX_HEADER_FIELDS} fields."
+    );
+    Fault::failed(FailureCause::HttpTooLarge, detail)
+}
+
+pub(super) fn fault(error: &hyper::Error) -> Fault {
     use io::ErrorKind as Kind;
     let closed = error.is_incomplete_message()
         || error.is_canceled()
@@ -167,10 +150,10 @@ fn fault(error: &hyper::Error) -> Fault {
                     | Kind::NotConnected
             )
         );
-    if error.is_parse_too_large() {
-        let detail =
-            format!("The answer's header has more than {MAX_HEADER_BYTES} bytes or 100 fields.");
-        Fault::failed(FailureCause::HttpTooLarge, detail)
+    if let Some(fault) = http2::fault_of(error) {
+        fault
+    } else if error.is_parse_too_large() {
+        header_too_large()
     } else if closed {
         let detail = "The connection was closed before the answer ended.";
         Fault::failed(FailureCause::HttpClosedEarly, detail)

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use chrono::Utc;
-use http::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
 use http_body_util::Full;
-use pulsetrail_domain::check::{FailureCause, Findings};
+use pulsetrail_domain::check::{FailureCause, Findings, HttpVersion};
 use pulsetrail_domain::monitor::{HttpTarget, SECRET_HEADERS};
 use pulsetrail_domain::timestamp_from_millis;
 use rustls::pki_types::CertificateDer;
@@ -14,10 +14,11 @@ use url::Position;
 
 use super::assertions::{self, Facts};
 use super::attempt::{Attempt, Fault, Stopwatch};
+use super::body::ACCEPTED_ENCODINGS;
 use super::certificate;
 use super::exchange::{Answer, Reading, exchange};
 use super::redirect::{Step, Trail, is_redirect};
-use super::tls::TlsClients;
+use super::tls::{Protocol, TlsClients};
 use super::wire::Wire;
 use crate::shield::Shield;
 
@@ -73,6 +74,11 @@ impl Way<'_> {
         loop {
             let mut answer = self.hop(&step).await?;
             self.status = Some(answer.status.as_u16());
+            self.findings.http_version = match answer.version {
+                Version::HTTP_2 => Some(HttpVersion::Http2),
+                Version::HTTP_10 => Some(HttpVersion::Http10),
+                _ => None,
+            };
             if !self.follows(&answer) {
                 return answer.body_fault.take().map_or(Ok(answer), Err);
             }
@@ -108,7 +114,8 @@ impl Way<'_> {
         let wire = if url.scheme() == "https" {
             let began = Instant::now();
             let verify = self.target.verify_tls;
-            let stream = self.tls.handshake(dialled.stream, name, verify, self.deadline).await;
+            let how = (verify, Protocol::Http);
+            let stream = self.tls.handshake(dialled.stream, name, how, self.deadline).await;
             self.stopwatch.tls(began.elapsed());
             let stream = stream?;
             if verify {
@@ -170,6 +177,7 @@ fn request(target: &HttpTarget, step: &Step) -> Result<Request<Full<Bytes>>, Fau
     headers.insert(HOST, HeaderValue::from_str(host).map_err(|_| unusable("this host"))?);
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED_ENCODINGS));
     // Whoever closes first keeps the port for a while: let that be the server.
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     own_headers(target, step, headers).map_err(unusable)?;

@@ -2,10 +2,12 @@
 
 mod assertions;
 mod attempt;
+mod body;
 mod certificate;
 mod dns;
 mod exchange;
 mod http;
+mod http2;
 mod redirect;
 mod retry;
 mod socket;

@@ -8,7 +8,7 @@ use url::Host;
 
 use super::attempt::{Attempt, Fault, Stopwatch};
 use super::certificate;
-use super::tls::TlsClients;
+use super::tls::{Protocol, TlsClients};
 use crate::shield::{Dialled, Shield};
 
 /// Connects, and closes the connection.
@@ -35,7 +35,8 @@ pub(super) async fn tls(
         let dialled = dial(shield, &whole, host, target.port, deadline, &mut stopwatch).await?;
         let began = Instant::now();
         let name = target.host.to_string();
-        let shaken = clients.handshake(dialled.stream, &name, true, deadline).await;
+        let shaken =
+            clients.handshake(dialled.stream, &name, (true, Protocol::Any), deadline).await;
         stopwatch.tls(began.elapsed());
         let stream = shaken?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();

@@ -21,6 +21,21 @@ use tokio_rustls::client::TlsStream;
 use super::attempt::Fault;
 use super::certificate::leaves_one_out;
 
+/// What servers that speak HTTP/2 over TLS agree on (RFC 9113, section 3.2), and the others (RFC 7301).
+pub(super) const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+/// Certificates that a server may send. Usual are two or three.
+pub(super) const MAX_CHAIN: usize = 10;
+
+/// What is to be spoken over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// HTTP, in the version that the server prefers.
+    Http,
+    /// Whatever the server expects: none is named.
+    Any,
+}
+
 /// The two ways to speak TLS: with certificates verified, and without.
 #[derive(Clone)]
 pub struct TlsClients {
@@ -64,7 +79,7 @@ impl TlsClients {
         &self,
         stream: TcpStream,
         host: &str,
-        verify: bool,
+        (verify, protocol): (bool, Protocol),
         deadline: Instant,
     ) -> Result<TlsStream<TcpStream>, Fault> {
         let bare = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
@@ -72,7 +87,12 @@ impl TlsClients {
             Fault::failed(FailureCause::TlsHandshake, format!("{host} is no name for TLS."))
         })?;
         let connector = if verify { &self.verifying } else { &self.accepting };
-        match timeout_at(deadline, connector.connect(name, stream)).await {
+        let offered = match protocol {
+            Protocol::Http => vec![HTTP2.to_vec(), HTTP1.to_vec()],
+            Protocol::Any => Vec::new(),
+        };
+        let shaking = connector.with_alpn(offered).connect(name, stream);
+        match timeout_at(deadline, shaking).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(explain(&error, host)),
             Err(_elapsed) => Err(Fault::failed(
@@ -94,7 +114,6 @@ fn connector(
         .with_no_client_auth();
     // Every check measures a whole handshake.
     config.resumption = Resumption::disabled();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
@@ -141,6 +160,10 @@ fn certificate(fault: &CertificateError, host: &str) -> Fault {
             Cause::TlsIncompleteChain,
             "comes without one that stands between it and a trusted one",
         ),
+        Error::Other(OtherError(other)) if other.is::<ChainTooLong>() => {
+            let detail = format!("{host} sends more than {MAX_CHAIN} certificates.");
+            return Fault::failed(Cause::TlsChainTooLong, detail);
+        }
         Error::Other(OtherError(other)) if other.is::<SelfSigned>() => {
             (Cause::TlsSelfSigned, "is signed by itself")
         }
@@ -176,6 +199,26 @@ impl fmt::Display for IncompleteChain {
 
 impl std::error::Error for IncompleteChain {}
 
+/// There are more certificates than are looked at.
+#[derive(Debug)]
+struct ChainTooLong;
+
+impl fmt::Display for ChainTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the chain has too many certificates")
+    }
+}
+
+impl std::error::Error for ChainTooLong {}
+
+/// The server's own certificate and those that come with it must not be too many.
+fn limit(intermediates: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+    if intermediates.len() < MAX_CHAIN {
+        return Ok(());
+    }
+    Err(CertificateError::Other(OtherError(Arc::new(ChainTooLong))).into())
+}
+
 /// The usual verification, which also tells a certificate that is signed by itself from others of
 /// unknown issuers.
 #[derive(Debug)]
@@ -190,6 +233,7 @@ impl ServerCertVerifier for Diagnosing {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        limit(intermediates)?;
         let verified =
             self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| match error {
@@ -246,11 +290,12 @@ impl ServerCertVerifier for Accepting {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        limit(intermediates)?;
         Ok(ServerCertVerified::assertion())
     }
 

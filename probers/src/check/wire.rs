@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,10 +12,22 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
+use super::tls::HTTP2;
+
 /// A connection to a target.
 pub(super) enum Wire {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Wire {
+    /// Whether HTTP/2 was agreed on.
+    pub(super) fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP2),
+        }
+    }
 }
 
 /// When bytes passed, in ns since the connection was handed over; 0 is never.
@@ -24,6 +36,8 @@ pub(super) struct Marks {
     base: Instant,
     last_sent: AtomicU64,
     first_received: AtomicU64,
+    /// Bytes that came.
+    received: AtomicUsize,
 }
 
 impl Marks {
@@ -34,6 +48,11 @@ impl Marks {
     /// Whether any byte of the answer came.
     pub(super) fn has_answer(&self) -> bool {
         self.first_received.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many bytes came.
+    pub(super) fn received(&self) -> usize {
+        self.received.load(Ordering::Relaxed)
     }
 
     /// From the request's last byte to the answer's first, or to now while there is none.
@@ -53,13 +72,18 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    pub(super) fn new(wire: Wire) -> (Self, Arc<Marks>) {
+    pub(super) fn new(wire: Wire) -> Self {
         let marks = Arc::new(Marks {
             base: Instant::now(),
             last_sent: AtomicU64::new(0),
             first_received: AtomicU64::new(0),
+            received: AtomicUsize::new(0),
         });
-        (Self { wire, marks: Arc::clone(&marks) }, marks)
+        Self { wire, marks }
+    }
+
+    pub(super) fn marks(&self) -> Arc<Marks> {
+        Arc::clone(&self.marks)
     }
 
     fn sent(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -82,9 +106,11 @@ impl AsyncRead for Observed {
             Wire::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Wire::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         };
-        if buffer.filled().len() > before && !self.marks.has_answer() {
+        let came = buffer.filled().len() - before;
+        if came > 0 && !self.marks.has_answer() {
             self.marks.first_received.store(self.marks.now(), Ordering::Relaxed);
         }
+        self.marks.received.fetch_add(came, Ordering::Relaxed);
         read
     }
 }

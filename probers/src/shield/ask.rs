@@ -7,7 +7,7 @@ use pulsetrail_domain::monitor::DnsTarget;
 use tokio::time::{Instant, timeout_at};
 use url::Host;
 
-use super::resolve::{Resolver, cause};
+use super::resolve::{Resolver, cause, not_too_many};
 use super::{DialFailureReason, DnsError, Shield};
 
 impl Shield {
@@ -59,8 +59,7 @@ impl Resolver {
         let found = timeout_at(deadline, self.resolver.lookup(name, record_type));
         let found = found.await.map_err(|_| DnsError::Timeout)?.map_err(|error| cause(&error))?;
         let of_type = found.answers().iter().filter(|record| record.record_type() == record_type);
-        let records: Vec<RData> = of_type.map(|record| record.data.clone()).collect();
-        if records.is_empty() { Err(DnsError::NoRecords) } else { Ok(records) }
+        not_too_many(of_type.map(|record| record.data.clone()).collect())
     }
 }
 

@@ -117,26 +117,13 @@ mod tests {
 
     use tokio::net::TcpListener;
 
+    use super::super::tests::silent;
     use super::*;
 
     async fn answering() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         (listener, address)
-    }
-
-    /// A listener that accepts nothing and whose queue is full: who connects hears nothing.
-    async fn silent() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let listener = socket.listen(0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut waiting = Vec::new();
-        let patience = Duration::from_millis(200);
-        while let Ok(stream) = tokio::time::timeout(patience, connect_once(address)).await {
-            waiting.push(stream.unwrap());
-        }
-        (listener, waiting, address)
     }
 
     fn soon() -> Instant {

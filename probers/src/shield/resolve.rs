@@ -16,6 +16,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::ShieldError;
 
+/// Records of one type that a name may have. Each is judged, and the first few are dialled.
+pub(super) const MAX_RECORDS: usize = 64;
+
 /// A name has no address, and why.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DnsError {
@@ -28,6 +31,9 @@ pub enum DnsError {
     /// The name exists and has no address.
     #[error("the name exists but has no address")]
     NoRecords,
+    /// The name has more records than are looked at.
+    #[error("the name has more than {MAX_RECORDS} records of a type")]
+    TooMany,
     /// The resolver failed.
     #[error("the resolver failed (SERVFAIL)")]
     ServFail,
@@ -103,6 +109,8 @@ impl Resolver {
         };
         let (v4, v6) = timeout_at(deadline, both).await.map_err(|_| DnsError::Timeout)?;
         match (v4, v6) {
+            // More than are looked at are not judged either.
+            (Err(DnsError::TooMany), _) | (_, Err(DnsError::TooMany)) => Err(DnsError::TooMany),
             (Err(DnsError::NoRecords), Err(error)) | (Err(error), Err(_)) => Err(error),
             (v4, v6) => Ok(in_turns(v6.unwrap_or_default(), v4.unwrap_or_default())),
         }
@@ -116,7 +124,16 @@ impl Resolver {
         let found = self.resolver.lookup(name, record_type).await.map_err(|error| cause(&error))?;
         let addresses: Vec<IpAddr> =
             found.answers().iter().filter_map(|record| record.data.ip_addr()).collect();
-        if addresses.is_empty() { Err(DnsError::NoRecords) } else { Ok(addresses) }
+        not_too_many(addresses)
+    }
+}
+
+/// What was found, where it is something and not too much.
+pub(super) fn not_too_many<T>(found: Vec<T>) -> Result<Vec<T>, DnsError> {
+    match found.len() {
+        0 => Err(DnsError::NoRecords),
+        1..=MAX_RECORDS => Ok(found),
+        _ => Err(DnsError::TooMany),
     }
 }
 

@@ -1,46 +1,92 @@
-use std::io;
 use std::net::Ipv4Addr;
 
 use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+
+use super::resolve::MAX_RECORDS;
 
 use super::*;
 
 /// What a name server of the test answers to a question.
 pub(crate) type Answers = fn(&str, RecordType) -> Result<Vec<RData>, ResponseCode>;
 
+/// The most that is sent in a packet, in bytes (RFC 1035, section 4.2.1): who wants more asks over TCP.
+const PACKET: usize = 512;
+
 /// Serves DNS on loopback as long as the runtime lives.
 pub(crate) async fn name_server(answers: Answers) -> SocketAddr {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (socket, listener) = loop {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        // Another program may have the port over TCP.
+        if let Ok(listener) = TcpListener::bind(socket.local_addr().unwrap()).await {
+            break (socket, listener);
+        }
+    };
     let address = socket.local_addr().unwrap();
     tokio::spawn(async move {
-        let mut buffer = [0; 512];
-        loop {
-            let (length, from) = socket.recv_from(&mut buffer).await?;
-            let question = Message::from_vec(&buffer[..length]).map_err(io::Error::other)?;
-            let query = question.queries[0].clone();
-            let mut answer = Message::new(question.id, MessageType::Response, OpCode::Query);
-            answer.metadata.recursion_desired = true;
-            answer.metadata.recursion_available = true;
-            answer.add_query(query.clone());
-            let name = query.name().to_ascii().to_lowercase();
-            match answers(&name, query.query_type()) {
-                Ok(data) => {
-                    for data in data {
-                        answer.add_answer(Record::from_rdata(query.name().clone(), 60, data));
-                    }
-                }
-                Err(code) => answer.metadata.response_code = code,
+        let mut buffer = [0; PACKET];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let mut answer = answer_to(&buffer[..length], answers);
+            if answer.to_vec().unwrap().len() > PACKET {
+                answer.answers.clear();
+                answer.metadata.truncation = true;
             }
-            let bytes = answer.to_vec().map_err(io::Error::other)?;
-            socket.send_to(&bytes, from).await?;
+            socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
         }
-        #[expect(unreachable_code)]
-        io::Result::Ok(())
+    });
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            while let Ok(length) = stream.read_u16().await {
+                let mut question = vec![0; length.into()];
+                stream.read_exact(&mut question).await.unwrap();
+                let answer = answer_to(&question, answers).to_vec().unwrap();
+                let framed = [&(answer.len() as u16).to_be_bytes()[..], &answer].concat();
+                stream.write_all(&framed).await.unwrap();
+            }
+        }
     });
     address
+}
+
+fn answer_to(question: &[u8], answers: Answers) -> Message {
+    let question = Message::from_vec(question).unwrap();
+    let query = question.queries[0].clone();
+    let mut answer = Message::new(question.id, MessageType::Response, OpCode::Query);
+    answer.metadata.recursion_desired = true;
+    answer.metadata.recursion_available = true;
+    answer.add_query(query.clone());
+    let name = query.name().to_ascii().to_lowercase();
+    match answers(&name, query.query_type()) {
+        Ok(data) => {
+            for data in data {
+                answer.add_answer(Record::from_rdata(query.name().clone(), 60, data));
+            }
+        }
+        Err(code) => answer.metadata.response_code = code,
+    }
+    answer
+}
+
+/// A listener that accepts nothing and whose queue is full: who connects hears nothing.
+pub(crate) async fn silent() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    let patience = Duration::from_millis(200);
+    while let Ok(stream) = tokio::time::timeout(patience, TcpStream::connect(address)).await {
+        waiting.push(stream.unwrap());
+    }
+    (listener, waiting, address)
+}
+
+/// So many addresses of loopback.
+pub(crate) fn addresses(count: usize) -> Vec<RData> {
+    (1..=count).map(|number| RData::A(A(Ipv4Addr::new(127, 0, 0, number as u8)))).collect()
 }
 
 fn answers(name: &str, record_type: RecordType) -> Result<Vec<RData>, ResponseCode> {
@@ -57,6 +103,10 @@ fn answers(name: &str, record_type: RecordType) -> Result<Vec<RData>, ResponseCo
         }
         ("half.example.", RecordType::A) => Ok(vec![a("127.0.0.1")]),
         ("half.example.", RecordType::AAAA) => Err(ResponseCode::ServFail),
+        ("many.example.", RecordType::A) => Ok(addresses(MAX_RECORDS)),
+        ("too-many.example.", RecordType::A) => Ok(addresses(MAX_RECORDS + 1)),
+        ("half-too-many.example.", RecordType::A) => Ok(addresses(MAX_RECORDS + 1)),
+        ("half-too-many.example.", RecordType::AAAA) => Ok(vec![aaaa("::ffff:127.0.0.1")]),
         ("gone.example.", _) => Err(ResponseCode::NXDomain),
         ("broken.example.", _) => Err(ResponseCode::ServFail),
         ("refused.example.", _) => Err(ResponseCode::Refused),
@@ -138,6 +188,8 @@ async fn why_a_name_has_no_address_is_told_apart() {
         ("broken.example", DnsError::ServFail),
         ("refused.example", DnsError::Refused),
         ("empty.example", DnsError::NoRecords),
+        ("too-many.example", DnsError::TooMany),
+        ("half-too-many.example", DnsError::TooMany),
         (&long, DnsError::InvalidName),
     ];
     for (name, expected) in cases {
@@ -146,6 +198,16 @@ async fn why_a_name_has_no_address_is_told_apart() {
             other => panic!("{name}: {other:?}"),
         }
     }
+}
+
+/// The positive control of the limit.
+#[tokio::test]
+async fn a_name_with_as_many_addresses_as_are_looked_at_is_dialled() {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let shield = shield().await;
+    let dialled = shield.connect(Host::Domain("many.example"), port, soon()).await.unwrap();
+    assert!(dialled.address.ip().is_loopback());
 }
 
 #[tokio::test]

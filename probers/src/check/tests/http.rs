@@ -6,7 +6,8 @@ use pulsetrail_domain::monitor::{HttpMethod, StatusRange};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
-use super::super::exchange::MAX_BODY_BYTES;
+use super::super::body::MAX_BODY_BYTES;
+use super::super::exchange::{MAX_HEADER_BYTES, MAX_HEADER_FIELDS};
 use super::target::{OK, answering, answering_by, read_head, serving, write_and_close};
 use super::*;
 
@@ -42,7 +43,10 @@ async fn the_request_is_what_the_monitor_says() {
     assert!(head.starts_with("post /a%20b?c=d http/1.1\r\n"), "{head}");
     let agent = format!("user-agent: pulsetrail/{}\r\n", env!("CARGO_PKG_VERSION"));
     let host = format!("host: {}\r\n", server.address);
-    for line in [&*agent, &*host, "x-mine: yes\r\n", "content-length: 5\r\n", "accept: */*\r\n"] {
+    let encodings = "accept-encoding: gzip, deflate, br, zstd\r\n";
+    for line in
+        [&*agent, &*host, "x-mine: yes\r\n", "content-length: 5\r\n", "accept: */*\r\n", encodings]
+    {
         assert!(head.contains(line), "{line} is not in {head}");
     }
 }
@@ -137,12 +141,18 @@ async fn an_answer_that_is_not_http_is_told_apart() {
 #[tokio::test]
 async fn a_header_beyond_all_measure_is_too_large() {
     let field = format!("x-long: {}\r\n", "a".repeat(200 * 1024));
-    let many = "x-many: 1\r\n".repeat(101);
+    let many = "x-many: 1\r\n".repeat(MAX_HEADER_FIELDS + 1);
     for fields in [field, many] {
         let server = answering(format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).await;
         let result = check(get(&url("http", server.address, "/"))).await.result;
         assert_failed(&result, FailureCause::HttpTooLarge);
     }
+    // Positive control: a header as large as it may be.
+    let fields = "x-many: 1\r\n".repeat(MAX_HEADER_FIELDS - 1);
+    let long = format!("x-long: {}\r\n", "a".repeat(MAX_HEADER_BYTES - 1_200));
+    let server = answering(format!("HTTP/1.1 204 No Content\r\n{fields}{long}\r\n")).await;
+    let result = check(get(&url("http", server.address, "/"))).await.result;
+    assert_eq!(result.outcome, Outcome::Up, "{result:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! Checks against real targets on loopback.
 
+mod causes;
+mod encoding;
 mod hostile;
 mod http;
+mod http2;
 mod kinds;
 mod redirects;
 mod target;
