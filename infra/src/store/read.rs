@@ -1,16 +1,13 @@
 //! Reading the log: in position order, or one aggregate in sequence order.
 
-use std::collections::HashMap;
-
 use futures_util::TryStreamExt;
-use pulsetrail_domain::{OrganizationId, Position};
+use pulsetrail_domain::Position;
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgExecutor, Row};
 
-use super::compact::{expand, is_compact};
-use super::upcast::to_current;
+use super::stored::Stored;
 use super::{Event, StoreError};
 
 /// An event with who caused it and why.
@@ -28,7 +25,7 @@ pub(super) const COLUMNS: &str = "position, organization_id, aggregate_type, agg
                        event_type, event_version, recorded_at, payload, metadata";
 
 /// The events after position `$1`, at most `$2`, in order.
-pub(super) const READ_AFTER: &str = "select position, organization_id, aggregate_type, \
+const READ_AFTER: &str = "select position, organization_id, aggregate_type, \
      aggregate_id, sequence, event_type, event_version, recorded_at, payload
      from events where position > $1 order by position limit $2";
 
@@ -164,60 +161,17 @@ pub(crate) fn event(row: &PgRow) -> Result<EventWithMetadata, sqlx::Error> {
 /// The same without the metadata, which need not be among the columns. The columns are found by their
 /// place, that of [`COLUMNS`]: by name would take as long as everything else.
 pub(super) fn bare_event(row: &PgRow) -> Result<Event, sqlx::Error> {
-    let event_type: &str = row.try_get(5)?;
-    let event_version: &str = row.try_get(6)?;
-    let aggregate_id: &str = row.try_get(3)?;
-    // A `json` value travels as its text.
-    let stored: &str = row.try_get_unchecked(8)?;
-    let compact = is_compact(event_type, event_version);
-    let payload = match compact.then(|| expand(aggregate_id.parse().ok()?, stored)).flatten() {
-        Some(payload) => payload,
-        None => {
-            let stored = RawValue::from_string(stored.to_owned())
-                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-            without_tag(stored, event_type)
-        }
-    };
-    Ok(to_current(Event {
-        position: Position(row.try_get(0)?),
-        organization_id: OrganizationId(row.try_get(1)?),
+    let stored = Stored {
+        position: row.try_get(0)?,
+        organization_id: row.try_get(1)?,
         aggregate_type: row.try_get(2)?,
-        aggregate_id: aggregate_id.to_owned(),
+        aggregate_id: row.try_get(3)?,
         sequence: row.try_get(4)?,
-        event_version: event_version.to_owned(),
+        event_type: row.try_get(5)?,
+        event_version: row.try_get(6)?,
         recorded_at: row.try_get(7)?,
-        payload,
-        event_type: event_type.to_owned(),
-    }))
-}
-
-/// `postgres-es` stores `{"MonitorPaused": {…}}`, the name once more around the event's own fields.
-fn without_tag(payload: Box<RawValue>, event_type: &str) -> Box<RawValue> {
-    let begins_with_tag = payload
-        .get()
-        .trim_start_matches(['{', ' ', '"'])
-        .strip_prefix(event_type)
-        .is_some_and(|rest| rest.starts_with('"'));
-    if begins_with_tag
-        && let Ok(mut tagged) = serde_json::from_str::<HashMap<&str, Box<RawValue>>>(payload.get())
-        && let (1, Some(own)) = (tagged.len(), tagged.remove(event_type))
-    {
-        return own;
-    }
-    payload
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_around_a_payload_is_taken_off() {
-        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
-        let bare = |text: &str| without_tag(raw(text), "WentDown").get().to_owned();
-        assert_eq!(bare(r#"{"WentDown":{"a":1}}"#), r#"{"a":1}"#);
-        assert_eq!(bare(r#"{"WentDown": {"a": 1}}"#), r#"{"a": 1}"#);
-        assert_eq!(bare(r#"{"WentDown":1,"b":2}"#), r#"{"WentDown":1,"b":2}"#);
-        assert_eq!(bare(r#"{"a":1}"#), r#"{"a":1}"#);
-    }
+        // A `json` value travels as its text.
+        payload: row.try_get_unchecked(8)?,
+    };
+    stored.event().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }

@@ -4,14 +4,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::vec::IntoIter;
 
+use bytes::Bytes;
 use futures_util::{FutureExt, Stream, TryStreamExt};
 use pulsetrail_domain::Position;
-use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolCopyExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::read::{READ_AFTER, bare_event};
+use super::copied::{self, copy_after, row};
+use super::stored::Stored;
 use super::{Event, StoreError};
 
 /// The first page is small, so that the first event is there at once.
@@ -36,7 +38,6 @@ pub struct Replay {
     events: IntoIter<Event>,
     position: Position,
     failed: bool,
-    reading: JoinHandle<()>,
 }
 
 impl Replay {
@@ -44,7 +45,7 @@ impl Replay {
     #[must_use]
     pub fn after(pool: &PgPool, after: Position) -> Self {
         let (sender, pages) = mpsc::channel(AHEAD);
-        let reading = tokio::spawn(read(pool.clone(), after, sender));
+        tokio::spawn(read(pool.clone(), after, sender));
         Self {
             pages,
             page: Vec::new().into_iter(),
@@ -52,7 +53,6 @@ impl Replay {
             events: Vec::new().into_iter(),
             position: after,
             failed: false,
-            reading,
         }
     }
 
@@ -109,12 +109,6 @@ impl Stream for Replay {
     }
 }
 
-impl Drop for Replay {
-    fn drop(&mut self) {
-        self.reading.abort();
-    }
-}
-
 async fn read(
     pool: PgPool,
     mut after: Position,
@@ -133,19 +127,24 @@ async fn read(
 }
 
 /// Reads a page and has it decoded while the rest of it arrives. Moves `after` to its last event.
+///
+/// It is not to be cut short: the connection would not know that the copy is not over.
 async fn read_page(
     pool: &PgPool,
     after: &mut Position,
     size: i64,
 ) -> Result<(Vec<Chunk>, i64), StoreError> {
-    let mut rows = sqlx::query(READ_AFTER).bind(after.0).bind(size).fetch(pool);
+    let mut messages = pool.copy_out_raw(&copy_after(*after, size)).await?;
     let mut chunks = Vec::new();
     let mut chunk = Vec::with_capacity(CHUNK);
-    let mut count = 0;
-    while let Some(row) = rows.try_next().await? {
+    let (mut count, mut last) = (0, None);
+    while let Some(message) = messages.try_next().await? {
+        if row(&message).is_none() {
+            continue;
+        }
         count += 1;
-        *after = Position(row.try_get(0)?);
-        chunk.push(row);
+        last = Some(message.clone());
+        chunk.push(message);
         if chunk.len() == CHUNK {
             chunks.push(decode(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK))));
         }
@@ -153,9 +152,19 @@ async fn read_page(
     if !chunk.is_empty() {
         chunks.push(decode(chunk));
     }
+    if let Some(last) = last {
+        *after = Position(columns(&last)?.position);
+    }
     Ok((chunks, count))
 }
 
-fn decode(rows: Vec<PgRow>) -> Chunk {
-    tokio::spawn(async move { rows.iter().map(|row| Ok(bare_event(row)?)).collect() })
+fn decode(messages: Vec<Bytes>) -> Chunk {
+    tokio::spawn(async move {
+        messages.iter().map(|message| columns(message)?.event().map_err(StoreError::from)).collect()
+    })
+}
+
+fn columns(message: &[u8]) -> Result<Stored<'_>, StoreError> {
+    let malformed = || sqlx::Error::Protocol("a copied row is not of the known form".to_owned());
+    Ok(row(message).and_then(copied::read).ok_or_else(malformed)?)
 }
