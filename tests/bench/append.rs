@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use cqrs_es::persist::{PersistedEventRepository, SerializedEvent};
 use postgres_es::PostgresEventRepository;
+use pulsetrail_domain::Position;
 use pulsetrail_domain::health::Health;
-use pulsetrail_infra::store::{Append, Store};
+use pulsetrail_infra::store::{Append, Store, append_batch_after};
 use uuid::Uuid;
 
 use crate::fixture::{ORGANIZATION, append, checks, empty_store, monitors};
@@ -14,17 +15,21 @@ use crate::table::{Row, Table};
 const AGGREGATES: usize = 500;
 const BATCHES: i64 = 200;
 
-/// Batches of 500 aggregates beside one raw multi-row insert of the same rows. The two take turns, each
-/// in a database of its own, and the medians count.
+/// Batches of 500 aggregates, as the recorder appends them, beside one raw multi-row insert of the same
+/// rows. The two take turns, each in a database of its own, and the medians count.
 pub(crate) async fn batches(table: &mut Table) {
     let monitors = monitors(AGGREGATES);
     let ((_corner, ours), (_other_corner, theirs)) = (empty_store().await, empty_store().await);
     let (mut appended, mut raw) = (Vec::new(), Vec::new());
+    let mut known_through = Position::START;
     for round in 0..BATCHES {
         let batch = checks(&monitors, round);
         let begun = Instant::now();
-        append(&ours, &batch).await;
+        let outcome = append_batch_after(&ours.write, &batch, known_through).await;
         appended.push(begun.elapsed().as_secs_f64());
+        let outcome = outcome.expect("the batch is stored");
+        assert!(outcome.conflicts.is_empty(), "nobody else writes");
+        known_through = outcome.reached;
         let begun = Instant::now();
         insert_raw(&theirs, &batch).await;
         raw.push(begun.elapsed().as_secs_f64());

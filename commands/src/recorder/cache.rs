@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
-use pulsetrail_domain::MonitorId;
 use pulsetrail_domain::health::Health;
 use pulsetrail_domain::monitor::Monitor;
+use pulsetrail_domain::{MonitorId, Position};
 use pulsetrail_infra::store::{
-    Event, Snapshot, Store, StoreError, load_snapshots, read_aggregates,
+    AppendOutcome, Event, Snapshot, Store, StoreError, head, load_snapshots, read_aggregates,
 };
 
 /// One monitor, and its health, at the versions they had when they were last read or written.
@@ -23,16 +23,38 @@ pub(super) struct Known {
 /// What is known of the monitors that were needed last.
 pub(super) struct Cache {
     known: LruCache<MonitorId, Known>,
+    /// Everything known was right when the log ended here, or later; none where nothing is known.
+    through: Option<Position>,
 }
 
 impl Cache {
     /// A cache of at most `capacity` monitors.
     pub(super) fn new(capacity: usize) -> Self {
-        Self { known: LruCache::new(NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN)) }
+        let capacity = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
+        Self { known: LruCache::new(capacity), through: None }
+    }
+
+    /// Up to where the log is taken into account: what others appended later is not.
+    pub(super) fn through(&self) -> Position {
+        self.through.unwrap_or_default()
+    }
+
+    /// Forgets what others appended to, as an append that was committed has found out.
+    pub(super) fn follow(&mut self, appended: &AppendOutcome) {
+        match &appended.moved {
+            Some(moved) => {
+                for id in moved.iter().filter_map(|id| id.parse().ok()) {
+                    self.forget(id);
+                }
+            }
+            None => self.known.clear(),
+        }
+        self.through = Some(appended.reached);
     }
 
     pub(super) fn clear(&mut self) {
         self.known.clear();
+        self.through = None;
     }
 
     pub(super) fn forget(&mut self, monitor_id: MonitorId) {
@@ -61,7 +83,15 @@ impl Cache {
             }
         }
         if !missing.is_empty() {
-            found.extend(load(store, &missing).await?);
+            if self.through.is_none() {
+                self.through = Some(head(&store.read).await?);
+            }
+            for (id, known) in load(store, &missing).await? {
+                if known.monitor.version > 0 {
+                    self.known.put(id, known.clone());
+                }
+                found.insert(id, known);
+            }
         }
         Ok(found)
     }

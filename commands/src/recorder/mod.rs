@@ -5,6 +5,7 @@
 //! decided again. Offsets are committed after everything of the batch is durable, so that a recorder
 //! that dies repeats work and never skips any; what it repeats is recognised as recorded before.
 
+mod beside;
 mod cache;
 mod commit;
 mod dead_letter;

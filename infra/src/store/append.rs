@@ -2,7 +2,7 @@
 
 use pulsetrail_domain::health::HealthEvent;
 use pulsetrail_domain::monitor::MonitorEvent;
-use pulsetrail_domain::{MonitorId, OrganizationId};
+use pulsetrail_domain::{MonitorId, OrganizationId, Position};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -97,6 +97,12 @@ pub struct AppendOutcome {
     /// The places in the batch whose aggregate, or guard, was at another version. Nothing of them was
     /// stored; everything else was.
     pub conflicts: Vec<usize>,
+    /// The aggregates that others appended to since the position that the writer named. None where it
+    /// named none, or where they are too many: it may know nothing of any aggregate any more.
+    pub moved: Option<Vec<String>>,
+    /// Where the log ended with the batch in it: the position to name next time, once what moved is
+    /// forgotten.
+    pub reached: Position,
 }
 
 /// Stores a batch in the order given. An aggregate may stand in a batch once. With a pool it is a
@@ -112,7 +118,21 @@ pub async fn append_batch(
     executor: impl PgExecutor<'_>,
     batch: &[Append],
 ) -> Result<AppendOutcome, StoreError> {
-    Ok(AppendOutcome { conflicts: Rows::of(batch).store(executor).await? })
+    Rows::of(batch).store(executor, None).await
+}
+
+/// As [`append_batch`], for a writer that knows each expected version, and guard, to have been the head
+/// when the log ended at `known_through`, or later. Only what others appended since is compared with
+/// what is expected, and so it takes about as long as the insert alone.
+///
+/// # Errors
+/// As [`append_batch`]. [`StoreError::VersionConflict`] where the writer was wrong about what it knows.
+pub async fn append_batch_after(
+    executor: impl PgExecutor<'_>,
+    batch: &[Append],
+    known_through: Position,
+) -> Result<AppendOutcome, StoreError> {
+    Rows::of(batch).store(executor, Some(known_through)).await
 }
 
 /// A batch column by column: one row an aggregate, and one an event.
@@ -156,11 +176,14 @@ impl<'a> Rows<'a> {
         rows
     }
 
-    /// Stores the events of each aggregate that is, with its guard, at the expected version, and returns
-    /// the places of the others.
-    async fn store(self, executor: impl PgExecutor<'_>) -> Result<Vec<usize>, StoreError> {
-        let conflicts: Vec<i64> = sqlx::query_scalar(
-            "select * from events_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    /// Stores the events of each aggregate that is, with its guard, at the expected version.
+    async fn store(
+        self,
+        executor: impl PgExecutor<'_>,
+        known_through: Option<Position>,
+    ) -> Result<AppendOutcome, StoreError> {
+        let (conflicts, moved, reached): (Vec<i64>, Option<Vec<String>>, i64) = sqlx::query_as(
+            "select * from events_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, null, $13)",
         )
         .bind(self.aggregate_types)
         .bind(self.aggregate_ids)
@@ -174,8 +197,10 @@ impl<'a> Rows<'a> {
         .bind(self.event_types)
         .bind(self.event_versions)
         .bind(self.payloads)
-        .fetch_all(executor)
+        .bind(known_through.map(|position| position.0))
+        .fetch_one(executor)
         .await?;
-        Ok(conflicts.into_iter().filter_map(|place| usize::try_from(place - 1).ok()).collect())
+        let places = conflicts.into_iter().filter_map(|place| usize::try_from(place - 1).ok());
+        Ok(AppendOutcome { conflicts: places.collect(), moved, reached: Position(reached) })
     }
 }

@@ -31,7 +31,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgPool};
 
 pub use access::append_access;
-pub use append::{Append, AppendOutcome, Guard, NewEvent, append_batch};
+pub use append::{Append, AppendOutcome, Guard, NewEvent, append_batch, append_batch_after};
 pub(crate) use checkpoint::{claim_checkpoint, save_claimed_checkpoint};
 pub use checkpoint::{load_checkpoint, save_checkpoint};
 pub use egress::{append_refusals, count_refusals, read_refusals};

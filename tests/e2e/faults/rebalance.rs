@@ -20,7 +20,7 @@ const SEED: u64 = 0x5EED_0001;
 const CARELESS_APPEND: &str = "do $do$
     declare careful oid := (select oid from pg_proc where proname = 'events_append');
     begin
-        execute format('create or replace function events_append(%s) returns setof bigint
+        execute format('create or replace function events_append(%s)
             language sql volatile as $$
                 insert into events (aggregate_type, aggregate_id, sequence, organization_id,
                                     event_type, event_version, payload, metadata)
@@ -30,7 +30,7 @@ const CARELESS_APPEND: &str = "do $do$
                      with ordinality as new (place, number, name, version, payload, turn)
                 order by turn
                 on conflict (aggregate_type, aggregate_id, sequence) do nothing;
-                select 0::bigint where false;
+                select ''{}''::bigint[], null::text[], 0::bigint;
             $$', pg_get_function_arguments(careful));
     end $do$";
 

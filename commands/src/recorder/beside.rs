@@ -1,0 +1,100 @@
+//! What is stored beside the events of a batch, in their transaction.
+
+use std::collections::HashMap;
+
+use pulsetrail_domain::egress::EgressEvent;
+use pulsetrail_domain::health::Health;
+use pulsetrail_domain::{CheckId, MonitorId, OrganizationId};
+use pulsetrail_infra::store::{
+    Snapshot, StoreError, append_refusals, note_irregular_checks, save_snapshots,
+};
+use sqlx::PgConnection;
+
+use super::cache::Known;
+use super::commit::ByMonitor;
+use super::decide::Decided;
+use super::intake::Received;
+
+/// A snapshot of a health aggregate is kept each time its version passes a multiple of this.
+const SNAPSHOT_EVERY: i64 = 200;
+
+/// What goes with some decisions besides their events; mostly nothing.
+#[derive(Default)]
+pub(super) struct Beside<'a> {
+    /// Checks that the order of the log does not lead to.
+    irregular: Vec<(MonitorId, CheckId)>,
+    /// One `EgressBlocked` for each recorded check that the shield refused.
+    refusals: Vec<(OrganizationId, EgressEvent)>,
+    /// The status half of the monitors' read model, where it changed.
+    changed: Vec<(MonitorId, &'a Health)>,
+    /// Snapshots that are due.
+    snapshots: Vec<Snapshot>,
+}
+
+impl<'a> Beside<'a> {
+    pub(super) fn of(
+        before: &HashMap<MonitorId, Known>,
+        pending: &ByMonitor,
+        decided: &[(MonitorId, &'a Decided)],
+    ) -> Result<Self, serde_json::Error> {
+        let (mut beside, nothing) = (Self::default(), Health::default());
+        for (id, decided) in decided {
+            beside.irregular.extend(decided.irregular.iter().map(|check| (*id, *check)));
+            let results = pending.get(id).map(Vec::as_slice).unwrap_or_default();
+            let recorded = decided.recorded.iter().filter_map(|place| results.get(*place));
+            let recorded = recorded.filter_map(Received::result);
+            beside.refusals.extend(
+                recorded.filter_map(|message| Some((message.organization_id, message.blocked()?))),
+            );
+            let before = before.get(id).map_or(&nothing, |known| &known.health);
+            let after = &decided.health;
+            if (before.status, before.status_since) != (after.status, after.status_since) {
+                beside.changed.push((*id, after));
+            }
+            if before.version / SNAPSHOT_EVERY != after.version / SNAPSHOT_EVERY {
+                let state = serde_json::to_string(after)?;
+                let aggregate_id = id.to_string();
+                beside.snapshots.push(Snapshot { aggregate_id, sequence: after.version, state });
+            }
+        }
+        Ok(beside)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.irregular.is_empty()
+            && self.refusals.is_empty()
+            && self.changed.is_empty()
+            && self.snapshots.is_empty()
+    }
+
+    pub(super) async fn save(&self, transaction: &mut PgConnection) -> Result<(), StoreError> {
+        note_irregular_checks(transaction, &self.irregular).await?;
+        if !self.refusals.is_empty() {
+            append_refusals(&mut *transaction, &self.refusals, &HashMap::new()).await?;
+        }
+        self.save_status(transaction).await?;
+        save_snapshots(transaction, Health::AGGREGATE, &self.snapshots).await
+    }
+
+    async fn save_status(&self, transaction: &mut PgConnection) -> Result<(), StoreError> {
+        if self.changed.is_empty() {
+            return Ok(());
+        }
+        let column = self.changed.iter();
+        sqlx::query(
+            "insert into monitor_status (monitor_id, health_version, status, status_since)
+             select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[])
+             on conflict (monitor_id) do update
+                set health_version = excluded.health_version, status = excluded.status,
+                    status_since = excluded.status_since
+                where monitor_status.health_version < excluded.health_version",
+        )
+        .bind(column.clone().map(|(id, _)| id.0).collect::<Vec<_>>())
+        .bind(column.clone().map(|(_, health)| health.version).collect::<Vec<_>>())
+        .bind(column.clone().map(|(_, health)| health.status.as_str()).collect::<Vec<_>>())
+        .bind(column.map(|(_, health)| health.status_since).collect::<Vec<_>>())
+        .execute(transaction)
+        .await?;
+        Ok(())
+    }
+}
