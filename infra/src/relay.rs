@@ -65,9 +65,19 @@ pub enum RelayError {
 
 /// Runs the relay until `shutdown`: as the active one or as a standby.
 pub async fn run(store: &Store, kafka: &Kafka, shutdown: &CancellationToken) {
+    run_with(store, kafka, || kafka.prompt_producer(), shutdown).await;
+}
+
+/// As [`run`], with producers of the caller's: a new one is asked for with each lease, for a fatal error
+/// of the old one must not outlive it.
+pub async fn run_with(
+    store: &Store,
+    kafka: &Kafka,
+    mut producer: impl FnMut() -> Result<FutureProducer, KafkaError>,
+    shutdown: &CancellationToken,
+) {
     work_under_lease(&store.read, RELAY, shutdown, |lease| {
-        // A new producer with each lease: a fatal error of the old one does not outlive it.
-        publish(store, kafka, kafka.prompt_producer(), lease)
+        publish(store, kafka, producer(), lease)
     })
     .await;
 }

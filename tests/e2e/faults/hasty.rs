@@ -7,7 +7,7 @@ use pulsetrail_domain::monitor::Monitor;
 use pulsetrail_harness::Corner;
 use pulsetrail_infra::kafka::payload_of;
 use pulsetrail_infra::messages::ResultMessage;
-use pulsetrail_infra::store::{Append, NewEvent, Store, append_batch, read_aggregate};
+use pulsetrail_infra::store::{Append, NewEvent, Store, StoreError, append_batch, read_aggregate};
 use rdkafka::consumer::{CommitMode, Consumer as _};
 
 /// Records as many results, each in the right way, and dies between the two steps of the last. Where it
@@ -38,12 +38,21 @@ pub(crate) async fn record_alone(corner: &Corner, hasty: bool, life: u64) {
 
 /// Records one result. With `known_to_be_new` it takes for granted that the store does not have it.
 pub(crate) async fn record(store: &Store, message: ResultMessage, known_to_be_new: bool) {
+    try_to_record(store, message, known_to_be_new).await.unwrap();
+}
+
+/// As [`record`], once.
+pub(crate) async fn try_to_record(
+    store: &Store,
+    message: ResultMessage,
+    known_to_be_new: bool,
+) -> Result<(), StoreError> {
     let id = message.monitor_id.to_string();
     let (mut monitor, mut health) = (Monitor::default(), Health::default());
-    for stored in read_aggregate(&store.read, Monitor::AGGREGATE, &id, 0, 1_000).await.unwrap() {
+    for stored in read_aggregate(&store.read, Monitor::AGGREGATE, &id, 0, 1_000).await? {
         monitor.apply_event(stored.event.monitor_event().unwrap());
     }
-    for stored in read_aggregate(&store.read, Health::AGGREGATE, &id, 0, 10_000).await.unwrap() {
+    for stored in read_aggregate(&store.read, Health::AGGREGATE, &id, 0, 10_000).await? {
         health.apply_event(&stored.event.health_event().unwrap());
     }
     let command = HealthCommand::RecordCheck {
@@ -51,7 +60,7 @@ pub(crate) async fn record(store: &Store, message: ResultMessage, known_to_be_ne
         policy: ObservationPolicy::of(&monitor).unwrap(),
         known_to_be_new,
     };
-    let Ok(events) = health.decide(&command) else { return };
+    let Ok(events) = health.decide(&command) else { return Ok(()) };
     let events = events.iter().map(|event| NewEvent::health(message.monitor_id, event).unwrap());
     let append = Append {
         aggregate_type: Health::AGGREGATE,
@@ -61,5 +70,5 @@ pub(crate) async fn record(store: &Store, message: ResultMessage, known_to_be_ne
         guard: None,
         events: events.collect(),
     };
-    append_batch(&store.write, &[append]).await.unwrap();
+    append_batch(&store.write, &[append]).await.map(|_| ())
 }

@@ -1,10 +1,12 @@
 //! What the invariants are worth when processes stop, die, lag and race: each run is judged by its log.
 
 mod away;
+mod broken_producer;
 mod engines;
 mod forgotten;
 mod hasty;
 mod hung_writer;
+mod impatient;
 pub(crate) mod judge;
 mod kill;
 mod load;

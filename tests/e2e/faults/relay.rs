@@ -16,7 +16,7 @@ use super::{SETTLING, prepare, short_or_long};
 use crate::corner;
 
 /// Appends events of some aggregate.
-async fn append(store: &Store, events: usize, payload: &str) {
+pub(crate) async fn append(store: &Store, events: usize, payload: &str) {
     let event = NewEvent {
         event_type: "Tested",
         event_version: "1.0",
