@@ -65,7 +65,7 @@ pub async fn run(
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) -> Result<(), RecorderError> {
-    let consumer = kafka.group_consumer(RECORDER)?;
+    let consumer: StreamConsumer = kafka.prompt_group_config(RECORDER).await.create()?;
     consumer.subscribe(&[&kafka.topics.results()])?;
     tokio::join!(
         record(store, &consumer, &shutdown),

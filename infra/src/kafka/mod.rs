@@ -2,6 +2,7 @@
 
 mod cloud_event;
 mod lag;
+mod session;
 mod topics;
 
 use std::time::Duration;
@@ -100,6 +101,7 @@ impl Kafka {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")
+            // The shortest that every cluster lets members have; see `prompt_group_config`.
             .set("session.timeout.ms", "6000")
             .set("heartbeat.interval.ms", "1000")
             .set("partition.assignment.strategy", "cooperative-sticky")
