@@ -13,6 +13,7 @@ mod path;
 mod queue;
 mod ready;
 mod record;
+mod recovery;
 mod relay;
 mod replay;
 mod round_trip;
@@ -73,6 +74,9 @@ async fn run(only: Option<&str>) {
     }
     if wanted(&queue::FIGURES) {
         queue::measure(&mut table, only).await;
+    }
+    if wanted(&["lag_zero_after_kill_s"]) {
+        recovery::measure(&mut table).await;
     }
     if wanted(&live::FIGURES) {
         live::measure(&mut table, only).await;

@@ -1,7 +1,9 @@
-//! A version conflict is told apart from every other unique violation.
+//! A version conflict is told apart from every other unique violation, whatever a writer knows.
 
-use pulsetrail_domain::OrganizationId;
-use pulsetrail_infra::store::{Append, NewEvent, Store, StoreError, append_batch};
+use pulsetrail_domain::{OrganizationId, Position};
+use pulsetrail_infra::store::{
+    Append, Guard, NewEvent, Store, StoreError, append_batch, append_batch_after, head,
+};
 use uuid::Uuid;
 
 use crate::corner;
@@ -90,4 +92,62 @@ async fn a_unique_violation_elsewhere_is_none_and_blames_the_data() {
     let error = keep().await.unwrap_err();
     assert!(matches!(error, StoreError::Database(_)), "{error}");
     assert!(error.blames_the_data());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_says_what_it_knows_is_told_what_moved_since() {
+    let (_corner, store) = store().await;
+    let guarded = |id: &str, expected, guard: &str, guard_expected| Append {
+        guard: Some(Guard {
+            aggregate_type: "test",
+            aggregate_id: guard.to_owned(),
+            expected: guard_expected,
+        }),
+        ..append(id, Some(expected))
+    };
+    let first = [append("a", Some(0)), append("b", Some(0)), append("c", Some(0))];
+    let known = append_batch_after(&store.write, &first, Position::START).await.unwrap();
+    assert_eq!((known.conflicts, known.moved), (vec![], Some(vec![])));
+    assert_eq!(known.reached, head(&store.read).await.unwrap());
+
+    // Somebody else appends: what it touched is a conflict, as itself and as a guard.
+    insert(&store, "b", 2).await.unwrap();
+    let batch = [
+        append("a", Some(1)),
+        append("b", Some(1)),
+        guarded("d", 0, "b", 1),
+        guarded("e", 0, "c", 1),
+        append("f", None),
+    ];
+    let outcome = append_batch_after(&store.write, &batch, known.reached).await.unwrap();
+    assert_eq!((outcome.conflicts, outcome.moved), (vec![1, 2], Some(vec!["b".to_owned()])));
+    assert_eq!(outcome.reached, head(&store.read).await.unwrap());
+
+    // Who has read it meanwhile is right about it, also where it says an earlier position.
+    let ahead = append_batch_after(&store.write, &[append("b", Some(2))], known.reached).await;
+    assert_eq!(ahead.unwrap().conflicts, Vec::<usize>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_is_wrong_about_what_it_knows_stores_nothing() {
+    let (_corner, store) = store().await;
+    insert(&store, "a", 1).await.unwrap();
+    let newest = head(&store.read).await.unwrap();
+    // It knows nothing of the event that it says it knows: the index finds out.
+    let wrong = [append("b", Some(0)), append("a", Some(0))];
+    let conflict = append_batch_after(&store.write, &wrong, newest).await.unwrap_err();
+    assert!(matches!(conflict, StoreError::VersionConflict(_)), "{conflict}");
+    assert_eq!(head(&store.read).await.unwrap(), newest, "all of it is refused");
+
+    // What is more than it can be told of, or has not happened, makes every head be looked up.
+    sqlx::raw_sql("alter table events alter column position restart with 20000")
+        .execute(&store.read)
+        .await
+        .unwrap();
+    insert(&store, "c", 1).await.unwrap();
+    for known_through in [newest, Position(30_000)] {
+        let batch = [append("a", Some(0)), append("c", Some(0))];
+        let outcome = append_batch_after(&store.write, &batch, known_through).await.unwrap();
+        assert_eq!((outcome.conflicts, outcome.moved), (vec![0, 1], None));
+    }
 }
