@@ -69,7 +69,7 @@ async fn run(only: Option<&str>) {
     if wanted(&["replay", "replay_first_row_ms", "replay_rss_mb"]) {
         replay::measure(&mut table, only).await;
     }
-    if wanted(&["commit_to_kafka_ms", "commit_to_kafka_2000_ms"]) {
+    if wanted(&["commit_to_kafka_ms", "commit_to_kafka_2000_ms", "commit_to_read_ms"]) {
         relay::measure(&mut table).await;
     }
     if wanted(&queue::FIGURES) {

@@ -1,4 +1,5 @@
-//! `commit_to_kafka_ms`: from a commit to the event's arrival at a consumer of the topic.
+//! `commit_to_kafka_ms`: from a commit to the event's arrival at a consumer of the topic. And
+//! `commit_to_read_ms`, the part of it before Kafka: until somebody who is notified has read the event.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,9 +9,10 @@ use pulsetrail_domain::Position;
 use pulsetrail_harness::eventually;
 use pulsetrail_infra::kafka::{Kafka, METADATA_TIMEOUT, event_from_message};
 use pulsetrail_infra::relay;
-use pulsetrail_infra::store::{Store, append_batch, head};
+use pulsetrail_infra::store::{EVENTS_CHANNEL, Store, append_batch, head, read_after};
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use sqlx::postgres::PgListener;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,7 @@ use crate::table::Table;
 /// Commits a second; the recorder stores what came together in one.
 const COMMITS_PER_SECOND: u32 = 250;
 const SECONDS: u32 = 10;
+const WARM_UP_PER_SECOND: u32 = 1_000;
 
 pub(crate) async fn measure(table: &mut Table) {
     let (corner, store) = empty_store().await;
@@ -34,15 +37,21 @@ pub(crate) async fn measure(table: &mut Table) {
         async move { relay::run(&store, &kafka, &shutdown).await }
     });
     let consumer = Arc::new(consumer(&kafka).await);
+    // A broker that was just started compiles its code meanwhile, for some seconds.
+    round_trip::measure(&kafka, WARM_UP_PER_SECOND, WARM_UP_PER_SECOND * 8).await;
     for per_second in [500, 2_000] {
-        let mut bare = round_trip::measure(&kafka, per_second, per_second * 4).await;
-        let mut samples = commits(&store, consumer.clone(), per_second).await;
+        let mut bare = round_trip::measure(&kafka, per_second, per_second * SECONDS).await;
+        let (mut samples, mut reads) = commits(&store, consumer.clone(), per_second).await;
         let name = match per_second {
             500 => "commit_to_kafka_ms",
             _ => "commit_to_kafka_2000_ms",
         };
         let reference = format!("one bare Kafka round trip at {per_second}/s");
         samples.report(table, name, &reference, &mut bare, 1.0);
+        if per_second == 500 {
+            let reference = "the whole way to a consumer, same commits";
+            reads.report(table, "commit_to_read_ms", reference, &mut samples, 1.0);
+        }
     }
     shutdown.cancel();
     relay.await.expect("the relay ends");
@@ -64,14 +73,18 @@ async fn consumer(kafka: &Kafka) -> StreamConsumer {
 }
 
 /// Appends events at a steady rate, and measures from the moment each one's commit returned to when a
-/// consumer has it.
-async fn commits(store: &Store, consumer: Arc<StreamConsumer>, per_second: u32) -> Samples {
+/// consumer has it, and to when it was read by somebody who listens as the relay does.
+async fn commits(
+    store: &Store,
+    consumer: Arc<StreamConsumer>,
+    per_second: u32,
+) -> (Samples, Samples) {
     let (sender, mut committed) = mpsc::unbounded_channel();
     let first = head(&store.read).await.expect("Postgres answers");
-    let last = i64::from(per_second * SECONDS);
+    let count = (per_second * SECONDS) as usize;
     let receiving = tokio::spawn(async move {
         let mut arrived = HashMap::new();
-        while arrived.len() < last as usize {
+        while arrived.len() < count {
             let message = consumer.recv().await.expect("a message");
             let (event, _) = event_from_message(&message).expect("an event");
             if event.position > first {
@@ -80,22 +93,44 @@ async fn commits(store: &Store, consumer: Arc<StreamConsumer>, per_second: u32) 
         }
         arrived
     });
+    let reading = tokio::spawn(read_on(store.clone(), first, count));
     append_steadily(store, per_second, sender).await;
     let arrived = receiving.await.expect("all arrived");
-    let mut samples = Samples::default();
+    let read = reading.await.expect("all were read");
+    let (mut samples, mut reads) = (Samples::default(), Samples::default());
     let mut number = 0;
     while let Some((through, at)) = committed.recv().await {
-        let events: i64 = i64::from(per_second / COMMITS_PER_SECOND);
+        let events = i64::from(per_second / COMMITS_PER_SECOND);
         for position in through - events + 1..=through {
             number += 1;
             // The first ones open connections.
-            if number > last / 10 {
-                let took = arrived[&Position(position)].saturating_duration_since(at);
-                samples.add(took.as_secs_f64() * 1_000.0);
+            if number > count / 10 {
+                let milliseconds = |there: &HashMap<Position, Instant>| {
+                    there[&Position(position)].saturating_duration_since(at).as_secs_f64() * 1_000.0
+                };
+                samples.add(milliseconds(&arrived));
+                reads.add(milliseconds(&read));
             }
         }
     }
-    samples
+    (samples, reads)
+}
+
+/// Reads as many events as they are committed, and when.
+async fn read_on(store: Store, mut after: Position, count: usize) -> HashMap<Position, Instant> {
+    let mut listener = PgListener::connect_with(&store.read).await.expect("a listener");
+    listener.listen(EVENTS_CHANNEL).await.expect("the channel");
+    let mut read = HashMap::new();
+    while read.len() < count {
+        let page = read_after(&store.read, after, 1_000).await.expect("events");
+        let now = Instant::now();
+        read.extend(page.iter().map(|event| (event.position, now)));
+        match page.last() {
+            Some(last) => after = last.position,
+            None => drop(listener.recv().await.expect("a notification")),
+        }
+    }
+    read
 }
 
 async fn append_steadily(
