@@ -11,6 +11,7 @@ use pulsetrail_domain::Region;
 use pulsetrail_infra::http::{AccessTokens, Authenticator};
 use pulsetrail_infra::instances::{Instance, LiveProbers, announce, announce_prober};
 use pulsetrail_infra::kafka::Kafka;
+use pulsetrail_infra::secrets::Keyring;
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::store::Store;
 use pulsetrail_infra::{metrics, relay};
@@ -67,7 +68,7 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
     }
 
     if let Role::Prober(region) = &role {
-        let kafka = kafka(&settings)?;
+        let (kafka, keyring) = (kafka(&settings)?, keyring(&settings)?);
         let routes = probe_http::router(readiness, metrics);
         let http = tokio::spawn(server::serve(listener, routes, shutdown.clone()));
         let mut own = settings.egress_deny.clone();
@@ -80,8 +81,8 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
         let (announced, probed) =
             tokio::join!(announce_prober(&kafka, instance, || ready.get(), &stop), async {
                 let _on_every_way_out = stop.clone().drop_guard();
-                prober::run(&kafka, region, &shield, concurrency, shutdown, || ready.set(true))
-                    .await
+                let opens = (&shield, keyring);
+                prober::run(&kafka, region, opens, concurrency, shutdown, || ready.set(true)).await
             },);
         probed?;
         announced.context("PULSETRAIL_KAFKA_BROKERS")?;
@@ -183,6 +184,7 @@ pub(crate) async fn serve(
         store.clone(),
         kafka.clone(),
         authenticator.clone(),
+        keyring(settings)?,
         settings,
         egress_deny,
     )
@@ -206,6 +208,14 @@ pub(crate) async fn serve(
     // The upgraded connections say goodbye by themselves; axum does not wait for them.
     let _ = tokio::time::timeout(Duration::from_secs(3), hub.drained()).await;
     announcing.await.context("announcing ended")
+}
+
+/// The keys that secrets are sealed and opened with.
+fn keyring(settings: &Settings) -> anyhow::Result<Keyring> {
+    let Some(key) = &settings.secret_key else {
+        bail!("PULSETRAIL_SECRET_KEY must be set: only `up` makes one");
+    };
+    Ok(Keyring::new(key, &settings.secret_key_previous)?)
 }
 
 /// Announces this server, and listens to the probers, until `shutdown`.

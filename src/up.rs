@@ -9,6 +9,7 @@ use pulsetrail_domain::Region;
 use pulsetrail_infra::engines::supervisor::{Child, ChildSpec, supervise};
 use pulsetrail_infra::engines::{self, DataDir, EngineSettings, Engines, Progress};
 use pulsetrail_infra::metrics;
+use pulsetrail_infra::secrets::SecretText;
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::telemetry::LogFormat;
 use tokio::task::JoinSet;
@@ -49,6 +50,9 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
     settings.clickhouse_url = Some(clickhouse_url.clone());
     if settings.jwt_secret.is_none() {
         settings.jwt_secret = Some(engines.data_dir().secret("jwt")?);
+    }
+    if settings.secret_key.is_none() {
+        settings.secret_key = Some(engines.data_dir().secret("secret_key")?.into());
     }
 
     let result = async {
@@ -177,11 +181,18 @@ fn prober_spec(
         .env("PULSETRAIL_TOPIC_PREFIX", &settings.topic_prefix)
         .env("PULSETRAIL_EGRESS_ALLOW", allow.join(","))
         .env("PULSETRAIL_EGRESS_DENY", deny)
+        .env("PULSETRAIL_SECRET_KEY", exposed(&settings.secret_key))
+        .env("PULSETRAIL_SECRET_KEY_PREVIOUS", exposed(&settings.secret_key_previous))
         .env("PULSETRAIL_PROBER_CONCURRENCY", settings.prober_concurrency.to_string())
         .env("PULSETRAIL_LOG", &settings.log)
         .env("PULSETRAIL_LOG_FORMAT", format);
     spec.inherit_env = false;
     spec
+}
+
+/// Keys, as a setting has them.
+fn exposed<'a>(keys: impl IntoIterator<Item = &'a SecretText>) -> String {
+    keys.into_iter().map(SecretText::expose).collect::<Vec<_>>().join(",")
 }
 
 /// The roles that live in this process. One that fails is started again.

@@ -14,6 +14,7 @@ pub mod lease;
 pub mod messages;
 pub mod metrics;
 pub mod relay;
+pub mod secrets;
 pub mod settings;
 pub mod store;
 pub mod telemetry;

@@ -8,6 +8,8 @@ use pulsetrail_domain::monitor::{Retries, Target};
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::secrets::SealedSecrets;
+
 /// One check to be made. Topic `jobs.<region>`, or `jobs.<region>.now` of a check on demand;
 /// key: the monitor's id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +36,9 @@ pub struct Job {
     pub config_version: i64,
     /// How long the result counts, in ms from the slot.
     pub valid_for_ms: i64,
+    /// The secrets that the target names, sealed.
+    #[serde(default, skip_serializing_if = "SealedSecrets::is_empty")]
+    pub secrets: SealedSecrets,
 }
 
 /// What came of a job. Topic `results`, key: the monitor's id.

@@ -18,6 +18,7 @@ use pulsetrail_domain::Region;
 use url::Url;
 
 use crate::http::{Ingress, RateSettings};
+use crate::secrets::SecretText;
 use crate::telemetry::LogFormat;
 
 pub use self::origin::{InvalidOrigin, Origin};
@@ -95,6 +96,14 @@ pub const SETTINGS: &[Setting] = &[
     secret(
         "jwt_secret_previous",
         "The secret before `jwt_secret`: its tokens are good until they end, none is signed with it",
+    ),
+    secret(
+        "secret_key",
+        "What the secrets of checks are sealed with, at least 32 bytes without commas, the same for every server and prober; `up` makes one and keeps it in the data directory",
+    ),
+    secret(
+        "secret_key_previous",
+        "The keys before `secret_key`, comma-separated: what was sealed with them can still be opened",
     ),
     setting(
         "access_token_seconds",
@@ -193,6 +202,10 @@ pub struct Settings {
     pub prober_concurrency: usize,
     /// What access tokens are signed with.
     pub jwt_secret: Option<String>,
+    /// What the secrets of checks are sealed with.
+    pub secret_key: Option<SecretText>,
+    /// What they were sealed with before.
+    pub secret_key_previous: Vec<SecretText>,
     /// How long an access token is good for.
     pub access_token_seconds: u32,
     /// What tokens were signed with before.

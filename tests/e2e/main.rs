@@ -27,6 +27,7 @@ mod restart;
 mod roles;
 mod schemas;
 mod schemathesis;
+mod secrets;
 mod starting;
 mod store_conflicts;
 mod store_order;

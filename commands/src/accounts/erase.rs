@@ -69,6 +69,11 @@ pub async fn erase_account(
             events.push((organization, OrganizationEvent::MemberRemoved { user_id }.into()));
             continue;
         }
+        // Its monitors were archived, which deletes their secrets; this is for one that came since.
+        sqlx::query("delete from secrets where organization_id = $1")
+            .bind(organization)
+            .execute(&mut *transaction)
+            .await?;
         sqlx::query("delete from organizations where organization_id = $1")
             .bind(organization)
             .execute(&mut *transaction)

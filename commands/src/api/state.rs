@@ -13,6 +13,7 @@ use pulsetrail_infra::awaited::AwaitedChecks;
 use pulsetrail_infra::http::{Authenticator, Problem, RateLimit, RateSettings, SharedLimit};
 use pulsetrail_infra::instances::LiveProbers;
 use pulsetrail_infra::kafka::Kafka;
+use pulsetrail_infra::secrets::Keyring;
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::store::{MonitorCommands, Store};
 use rdkafka::error::KafkaError;
@@ -49,6 +50,8 @@ pub struct CommandState {
     pub passwords: PasswordHasher,
     /// What the installation allows.
     pub rules: Arc<InstallationRules>,
+    /// Seals what is secret.
+    pub keyring: Arc<Keyring>,
     /// The checks whose results are waited for here.
     pub(super) awaited_checks: AwaitedChecks,
     /// The probers that are alive.
@@ -102,6 +105,7 @@ impl CommandState {
         store: Store,
         kafka: Kafka,
         authenticator: Authenticator,
+        keyring: Keyring,
         settings: &Settings,
         egress_deny: Vec<SocketAddr>,
     ) -> Result<Self, KafkaError> {
@@ -122,7 +126,7 @@ impl CommandState {
                 settings.argon2_iterations,
                 settings.argon2_parallelism,
             ),
-            ..Self::with_rules(store, kafka, authenticator, rules)?
+            ..Self::with_rules(store, kafka, authenticator, keyring, rules)?
         })
     }
 
@@ -134,6 +138,7 @@ impl CommandState {
         store: Store,
         kafka: Kafka,
         authenticator: Authenticator,
+        keyring: Keyring,
         rules: InstallationRules,
     ) -> Result<Self, KafkaError> {
         let sign_ins_a_minute = rules.rates.sign_ins_a_minute;
@@ -142,6 +147,7 @@ impl CommandState {
             producer: kafka.producer()?,
             passwords: PasswordHasher::default(),
             rules: Arc::new(rules),
+            keyring: Arc::new(keyring),
             awaited_checks: AwaitedChecks::default(),
             probers: LiveProbers::default(),
             reports: RateLimit::a_minute(REPORTS_A_MINUTE),

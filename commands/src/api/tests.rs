@@ -6,6 +6,7 @@ use http_body_util::BodyExt;
 use pulsetrail_domain::{OrganizationId, SessionId, UserId};
 use pulsetrail_infra::http::{AccessTokens, Authenticator, Credential, Identity, Role};
 use pulsetrail_infra::kafka::Kafka;
+use pulsetrail_infra::secrets::{Keyring, SecretText};
 use pulsetrail_infra::store::Store;
 use serde_json::Value;
 use sqlx::postgres::PgPoolOptions;
@@ -25,8 +26,16 @@ fn state() -> CommandState {
         ..InstallationRules::default()
     };
     let authenticator = Authenticator::new(AccessTokens::new(&[7; 32], 60), pool());
-    CommandState::with_rules(store, Kafka::new("127.0.0.1:1", "none"), authenticator, rules)
-        .unwrap()
+    let key = SecretText::from("a key".to_owned());
+    let keyring = Keyring::new(&key, &[]).unwrap();
+    CommandState::with_rules(
+        store,
+        Kafka::new("127.0.0.1:1", "none"),
+        authenticator,
+        keyring,
+        rules,
+    )
+    .unwrap()
 }
 
 /// Somebody whom the tables were asked about before.

@@ -155,6 +155,12 @@ impl Monitor {
     /// The aggregate type, as the store names it.
     pub const AGGREGATE: &'static str = "monitor";
 
+    /// The secrets that its checks need: none once it is archived.
+    pub fn secrets(&self) -> impl Iterator<Item = SecretRef> {
+        let active = self.config.iter().filter(|_| !self.archived);
+        active.flat_map(|config| config.target.secrets())
+    }
+
     /// The state after one more event.
     pub fn apply_event(&mut self, event: MonitorEvent) {
         self.version += 1;

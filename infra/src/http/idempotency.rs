@@ -8,11 +8,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use pulsetrail_domain::{OrganizationId, Timestamp};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::Problem;
+use crate::secrets::Keyring;
 
 /// The namespace of the version 5 UUIDs of what is made with a key.
 const NAMESPACE: Uuid = Uuid::from_u128(0x2d0f_7c64_9a1b_5e3c_8d47_61b0_52f9_e8a3);
@@ -62,10 +63,9 @@ impl IdempotencyKey {
         pool: &PgPool,
         organization_id: OrganizationId,
         route: &str,
-        body: &Value,
+        body: &BodyHash,
     ) -> Result<Option<Timestamp>, Problem> {
         let Some(key) = &self.0 else { return Ok(None) };
-        let hash = body_hash(body);
         // Keys are kept for a week; a few old ones go with each new one.
         let (first, at): (Vec<u8>, Timestamp) = sqlx::query_as(
             "with old as (
@@ -83,10 +83,10 @@ impl IdempotencyKey {
         .bind(organization_id.0)
         .bind(route)
         .bind(key)
-        .bind(&hash)
+        .bind(body.to_keep())
         .fetch_one(pool)
         .await?;
-        if first == hash { Ok(Some(at)) } else { Err(Self::reused()) }
+        if body.is(&first) { Ok(Some(at)) } else { Err(Self::reused()) }
     }
 
     /// 422: the key came with another body before.
@@ -158,12 +158,34 @@ pub async fn is_done(
     .await
 }
 
-/// The hash of a body's meaning: neither the order of fields nor white space changes it.
-#[must_use]
-pub fn body_hash(body: &Value) -> Vec<u8> {
-    let mut text = String::new();
-    write_canonical(body, &mut text);
-    Sha256::digest(text.as_bytes()).to_vec()
+/// What a body's meaning is known by: neither the order of fields nor white space changes it. It is made
+/// with the installation's key, so that a password in the body cannot be guessed from what is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyHash {
+    /// With each key, the newest first.
+    with_each_key: Vec<Vec<u8>>,
+}
+
+impl BodyHash {
+    /// That of a body.
+    #[must_use]
+    pub fn of(keyring: &Keyring, body: &Value) -> Self {
+        let mut text = Zeroizing::new(String::new());
+        write_canonical(body, &mut text);
+        Self { with_each_key: keyring.fingerprints(text.as_bytes()) }
+    }
+
+    /// As it is kept.
+    #[must_use]
+    pub fn to_keep(&self) -> &[u8] {
+        self.with_each_key.first().map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a body that was kept, with whichever of the keys, means the same.
+    #[must_use]
+    pub fn is(&self, kept: &[u8]) -> bool {
+        self.with_each_key.iter().any(|hash| hash == kept)
+    }
 }
 
 fn write_canonical(value: &Value, text: &mut String) {
@@ -206,6 +228,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::secrets::SecretText;
 
     const ROUTE: &str = "POST /api/v1/monitors";
 
@@ -245,9 +268,27 @@ mod tests {
 
     #[test]
     fn two_bodies_that_mean_the_same_are_the_same() {
-        let of = |text: &str| body_hash(&serde_json::from_str(text).unwrap());
+        let keyring = keyring("a", &[]);
+        let of = |text: &str| BodyHash::of(&keyring, &serde_json::from_str(text).unwrap());
         assert_eq!(of(r#"{"a":1,"b":[{"c":2}]}"#), of(r#"{ "b": [ {"c":2} ], "a": 1 }"#));
         assert_ne!(of(r#"{"a":1}"#), of(r#"{"a":2}"#));
-        assert_ne!(body_hash(&json!([1, 2])), body_hash(&json!([12])));
+        assert_ne!(of("[1,2]"), of("[12]"));
+    }
+
+    fn keyring(newest: &str, previous: &[&str]) -> Keyring {
+        let text = |one: &&str| SecretText::from((*one).to_owned());
+        let previous: Vec<SecretText> = previous.iter().map(text).collect();
+        Keyring::new(&text(&newest), &previous).unwrap()
+    }
+
+    #[test]
+    fn a_body_is_known_by_who_has_the_key_alone_and_after_it_was_replaced() {
+        let body = json!({"password": "1234"});
+        let before = BodyHash::of(&keyring("a", &[]), &body);
+        let stranger = BodyHash::of(&keyring("b", &[]), &body);
+        assert!(!stranger.is(before.to_keep()));
+        assert!(BodyHash::of(&keyring("b", &["a"]), &body).is(before.to_keep()));
+        let other = BodyHash::of(&keyring("b", &["a"]), &json!({"password": "1235"}));
+        assert!(!other.is(before.to_keep()));
     }
 }

@@ -23,7 +23,7 @@ pub use access_tokens::{AccessTokens, TokenClaims};
 pub use authenticator::{API_KEY_PREFIX, Authenticator, SESSION_COOKIE, cookie, secret_hash};
 pub use client::Ingress;
 pub use document::{Components, schema_of};
-pub use idempotency::{IdempotencyKey, body_hash, is_done, note_done};
+pub use idempotency::{BodyHash, IdempotencyKey, is_done, note_done};
 pub use identity::{Credential, Identity};
 pub use monitor_body::{
     MONITOR_BODY_COLUMNS, MONITOR_BODY_TABLES, MonitorBody, MonitorParts, load_monitor_body,

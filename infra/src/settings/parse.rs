@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use super::given::{Given, PREFIX};
 use super::{Origin, Settings, SettingsError};
 use crate::http::{Ingress, RateSettings};
+use crate::secrets::SecretText;
 use crate::telemetry::LogFormat;
 
 pub(super) fn settings(
@@ -50,6 +52,12 @@ pub(super) fn settings(
         prober_concurrency: given.within("prober_concurrency", 1, 100_000),
         jwt_secret: given.optional("jwt_secret", signing_secret),
         jwt_secret_previous: given.optional("jwt_secret_previous", signing_secret),
+        secret_key: given.optional("secret_key", |text| text.parse().map(|SealingKey(key)| key)),
+        secret_key_previous: given
+            .list::<SealingKey>("secret_key_previous")
+            .into_iter()
+            .map(|key| key.0)
+            .collect(),
         session_days: given.within("session_days", 1, 365),
         argon2_memory_kib: given.within("argon2_memory_kib", 8_192, 1_048_576),
         argon2_iterations: given.within("argon2_iterations", 1, 20),
@@ -95,6 +103,20 @@ fn signing_secret(text: &str) -> Result<String, String> {
     }
 }
 
+/// A key that secrets are sealed with. It can stand in a list.
+struct SealingKey(SecretText);
+
+impl FromStr for SealingKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains(|one: char| one == ',' || one.is_whitespace()) {
+            return Err("must have no comma and no white space".to_owned());
+        }
+        signing_secret(text).map(|text| Self(SecretText::from(text)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,15 +140,26 @@ mod tests {
             ("PULSETRAIL_REGIONS", "eu,US"),
             ("PULSETRAIL_EGRESS_ALLOW", "10.0.0.0/99"),
             ("PULSETRAIL_JWT_SECRET", "hunter2"),
+            ("PULSETRAIL_SECRET_KEY", "hunter2"),
+            ("PULSETRAIL_SECRET_KEY_PREVIOUS", "0123456789abcdef0123456789abcdef,hunter2"),
             ("PULSETRAIL_LISTNE", "127.0.0.1:1"),
             ("PULSETRAIL_LOG_FORMAT", "xml"),
         ])
         .unwrap_err();
         let text = error.to_string();
-        for name in ["LISTEN", "REGIONS", "EGRESS_ALLOW", "JWT_SECRET", "LISTNE", "LOG_FORMAT"] {
+        for name in [
+            "LISTEN",
+            "REGIONS",
+            "EGRESS_ALLOW",
+            "JWT_SECRET",
+            "SECRET_KEY",
+            "SECRET_KEY_PREVIOUS",
+            "LISTNE",
+            "LOG_FORMAT",
+        ] {
             assert!(text.contains(&format!("PULSETRAIL_{name}:")), "{name} in {text}");
         }
-        assert_eq!(error.0.len(), 6, "{text}");
+        assert_eq!(error.0.len(), 8, "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
 

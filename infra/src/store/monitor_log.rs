@@ -12,11 +12,15 @@ use std::sync::Arc;
 use pulsetrail_domain::monitor::{Monitor, MonitorConfig};
 use pulsetrail_domain::{MonitorId, OrganizationId, Timestamp};
 use sqlx::PgPool;
+use sqlx::postgres::{PgArguments, Postgres};
+use sqlx::query::QueryAs;
 use sqlx::types::Json;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use super::secrets::store_with_secrets;
 use super::{NewEvent, StoreError};
+use crate::secrets::SealedSecrets;
 
 /// Commands that are stored in one transaction at most.
 const TOGETHER: usize = 256;
@@ -38,6 +42,10 @@ pub(super) struct MonitorAppend {
     pub(super) after: Monitor,
     /// None of a monitor that begins.
     pub(super) registered_at: Option<Timestamp>,
+    /// The secrets that come with it.
+    pub(super) sealed: SealedSecrets,
+    /// Whether it has, had or gets any.
+    pub(super) touches_secrets: bool,
 }
 
 /// What became of an append: when its last event was recorded; none where the monitor had moved on, and
@@ -113,7 +121,12 @@ async fn store_together(
     let mut met = HashSet::with_capacity(appends.len());
     let (places, firsts): (Vec<usize>, Vec<&MonitorAppend>) =
         appends.iter().enumerate().filter(|(_, append)| met.insert(append.monitor_id)).unzip();
-    let stored: Vec<(i64, Timestamp)> = Columns::of(&firsts).store(pool).await?;
+    let columns = Columns::of(&firsts);
+    let stored = if firsts.iter().any(|append| append.touches_secrets) {
+        store_with_secrets(columns, &firsts, pool).await?
+    } else {
+        columns.store(pool).await?
+    };
     for (place, recorded_at) in stored {
         let among_all = usize::try_from(place - 1).ok().and_then(|place| places.get(place));
         if let Some(outcome) = among_all.and_then(|place| outcomes.get_mut(*place)) {
@@ -123,9 +136,12 @@ async fn store_together(
     Ok(outcomes)
 }
 
+/// A query for the places of the monitors that were stored, and when their last events were recorded.
+type Append<'q> = QueryAs<'q, Postgres, (i64, Timestamp), PgArguments>;
+
 /// The parameters of `monitors_append`: one row a monitor, and one an event.
 #[derive(Default)]
-struct Columns<'a> {
+pub(super) struct Columns<'a> {
     ids: Vec<String>,
     expected: Vec<i64>,
     organizations: Vec<Uuid>,
@@ -172,27 +188,33 @@ impl<'a> Columns<'a> {
     }
 
     async fn store(self, pool: &PgPool) -> Result<Vec<(i64, Timestamp)>, StoreError> {
-        let stored = sqlx::query_as(
+        let append = sqlx::query_as(
             "select * from monitors_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
                                            $14, $15)",
-        )
-        .bind(self.ids)
-        .bind(self.expected)
-        .bind(self.organizations)
-        .bind(self.reached)
-        .bind(self.view_names)
-        .bind(self.configs)
-        .bind(self.are_paused)
-        .bind(self.are_archived)
-        .bind(self.since)
-        .bind(self.places)
-        .bind(self.numbers)
-        .bind(self.names)
-        .bind(self.versions)
-        .bind(self.payloads)
-        .bind(self.metadatas)
-        .fetch_all(pool)
-        .await?;
-        Ok(stored)
+        );
+        Ok(self.bind(append).fetch_all(pool).await?)
+    }
+
+    /// Binds the first 15 parameters.
+    pub(super) fn bind<'q>(self, append: Append<'q>) -> Append<'q>
+    where
+        'a: 'q,
+    {
+        append
+            .bind(self.ids)
+            .bind(self.expected)
+            .bind(self.organizations)
+            .bind(self.reached)
+            .bind(self.view_names)
+            .bind(self.configs)
+            .bind(self.are_paused)
+            .bind(self.are_archived)
+            .bind(self.since)
+            .bind(self.places)
+            .bind(self.numbers)
+            .bind(self.names)
+            .bind(self.versions)
+            .bind(self.payloads)
+            .bind(self.metadatas)
     }
 }

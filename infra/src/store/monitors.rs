@@ -10,6 +10,7 @@ use pulsetrail_domain::{MonitorId, OrganizationId};
 use super::monitor_log::{MonitorAppend, MonitorLog};
 use super::stored_monitor::{StoredMonitor, load_monitor};
 use super::{NewEvent, Store, StoreError};
+use crate::secrets::SealedSecrets;
 
 /// How often a command is decided again when another one was faster.
 const ATTEMPTS: usize = 8;
@@ -55,7 +56,24 @@ impl MonitorCommands {
         organization_id: OrganizationId,
         monitor_id: MonitorId,
         request: MonitorRequest,
+        metadata: HashMap<String, String>,
+    ) -> Result<StoredMonitor, MonitorFailure> {
+        let sealed = SealedSecrets::default();
+        self.execute_with_secrets(organization_id, monitor_id, request, metadata, sealed).await
+    }
+
+    /// As [`MonitorCommands::execute`], of a configuration that names secrets which are not kept yet. They
+    /// are kept in the transaction of its event, and those that it names no more are deleted in it.
+    ///
+    /// # Errors
+    /// As [`MonitorCommands::execute`].
+    pub async fn execute_with_secrets(
+        &self,
+        organization_id: OrganizationId,
+        monitor_id: MonitorId,
+        request: MonitorRequest,
         mut metadata: HashMap<String, String>,
+        sealed: SealedSecrets,
     ) -> Result<StoredMonitor, MonitorFailure> {
         metadata.insert("organization_id".to_owned(), organization_id.to_string());
         let metadata = serde_json::to_string(&metadata).map_err(StoreError::from)?;
@@ -68,6 +86,7 @@ impl MonitorCommands {
                 false => self.load(organization_id, monitor_id).await?,
             };
             let before = stored.monitor.version;
+            let had_secrets = stored.monitor.secrets().next().is_some();
             let decided = EventSink::default();
             stored.monitor.handle(request.clone(), &(), &decided).await?;
             let events = decided.collect().await;
@@ -82,6 +101,8 @@ impl MonitorCommands {
                 metadata: metadata.clone(),
                 after: stored.monitor.clone(),
                 registered_at: (before > 0).then_some(stored.registered_at),
+                touches_secrets: had_secrets || stored.monitor.secrets().next().is_some(),
+                sealed: sealed.clone(),
             };
             let appended = self.log.append(append).await;
             // The error is that of everybody who was stored together.

@@ -110,5 +110,6 @@ fn job(target: HttpTarget) -> Job {
         retries: Retries { max_attempts: 1, ..Retries::default() },
         config_version: 1,
         valid_for_ms: 130_000,
+        secrets: Default::default(),
     }
 }

@@ -46,10 +46,15 @@ impl Attempt {
     /// What comes of a job that is not for this prober.
     pub(super) fn unsupported(kind: &str) -> Self {
         let detail = format!("This prober makes no checks of the kind {kind:?}.");
+        Self::not_made(failure(FailureCause::CheckUnsupported, detail))
+    }
+
+    /// What comes of a check that cannot be made: the target is not asked.
+    pub(super) fn not_made(failure: Failure) -> Self {
         Self {
             outcome: Outcome::Down,
             http_status: None,
-            failure: Some(failure(FailureCause::CheckUnsupported, detail)),
+            failure: Some(failure),
             timings_us: TimingsUs::default(),
             refusal: None,
             findings: Findings::default(),

@@ -16,6 +16,7 @@ use super::assertions::{self, Facts};
 use super::attempt::{Attempt, Fault, Stopwatch};
 use super::body::ACCEPTED_ENCODINGS;
 use super::certificate;
+use super::credentials::Credentials;
 use super::exchange::{Answer, Reading, exchange};
 use super::redirect::{Step, Trail, is_redirect};
 use super::tls::{Protocol, TlsClients};
@@ -30,12 +31,14 @@ pub(super) async fn attempt(
     shield: &Shield,
     tls: &TlsClients,
     target: &HttpTarget,
+    credentials: &Credentials,
     deadline: Instant,
 ) -> Attempt {
     let mut way = Way {
         shield,
         tls,
         target,
+        credentials,
         deadline,
         began: Instant::now(),
         stopwatch: Stopwatch::start(),
@@ -53,6 +56,7 @@ struct Way<'a> {
     shield: &'a Shield,
     tls: &'a TlsClients,
     target: &'a HttpTarget,
+    credentials: &'a Credentials,
     deadline: Instant,
     began: Instant,
     stopwatch: Stopwatch,
@@ -92,7 +96,10 @@ impl Way<'_> {
 
     /// One connection, one request, one answer.
     async fn hop(&mut self, step: &Step) -> Result<Answer, Fault> {
-        let request = request(self.target, step)?;
+        let mut request = request(self.target, step)?;
+        if step.same_origin {
+            self.credentials.add_to(request.headers_mut());
+        }
         let url = step.url.url();
         // Both are there in every http and https URL.
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {

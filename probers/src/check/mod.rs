@@ -4,10 +4,12 @@ mod assertions;
 mod attempt;
 mod body;
 mod certificate;
+mod credentials;
 mod dns;
 mod exchange;
 mod http;
 mod http2;
+mod redact;
 mod redirect;
 mod retry;
 mod socket;
@@ -17,13 +19,15 @@ mod tls;
 mod wire;
 
 use chrono::Utc;
-use pulsetrail_domain::check::{CheckResult, Findings, Outcome};
+use pulsetrail_domain::check::{AttemptSummary, CheckResult, Findings, Outcome};
 use pulsetrail_domain::monitor::Target;
 use pulsetrail_domain::timestamp_from_millis;
 use pulsetrail_infra::messages::{Job, ResultMessage};
+use pulsetrail_infra::secrets::Keyring;
 use tokio::time::Instant;
 
 use attempt::Attempt;
+use credentials::Credentials;
 pub use tls::TlsClients;
 
 use crate::shield::Shield;
@@ -32,6 +36,8 @@ use crate::shield::Shield;
 pub struct Checker {
     shield: Shield,
     tls: TlsClients,
+    /// None where no secret can be opened.
+    keyring: Option<Keyring>,
 }
 
 impl Checker {
@@ -46,7 +52,13 @@ impl Checker {
     /// A checker with its own idea of which certificates are trusted.
     #[must_use]
     pub fn with_tls(shield: Shield, tls: TlsClients) -> Self {
-        Self { shield, tls }
+        Self { shield, tls, keyring: None }
+    }
+
+    /// The same, where the secrets of a job can be opened.
+    #[must_use]
+    pub fn opening_with(self, keyring: Keyring) -> Self {
+        Self { keyring: Some(keyring), ..self }
     }
 
     /// Makes a job's check: as many attempts as it takes and allows, within the check's timeout and
@@ -56,11 +68,9 @@ impl Checker {
         let left = (job.deadline - started_at).to_std().unwrap_or_default();
         let timeout = std::time::Duration::from_millis(job.timeout_ms.into());
         let deadline = Instant::now() + timeout.min(left);
-        let (attempt, mut all) =
-            retry::until_settled(&job.retries, deadline, || self.attempt(&job.target, deadline))
-                .await;
+        let (attempt, mut all) = self.attempts(job, deadline).await;
         let Attempt { outcome, http_status, failure, timings_us, refusal, mut findings } = attempt;
-        let attempts = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        let attempts = u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
         if attempts > 1 {
             findings.attempts.append(&mut all);
         }
@@ -86,9 +96,28 @@ impl Checker {
         }
     }
 
-    async fn attempt(&self, target: &Target, deadline: Instant) -> Attempt {
+    /// The last attempt, and what each came to.
+    async fn attempts(&self, job: &Job, deadline: Instant) -> (Attempt, Vec<AttemptSummary>) {
+        let credentials = match Credentials::open(self.keyring.as_ref(), job) {
+            Ok(credentials) => credentials,
+            Err(failure) => return (Attempt::not_made(failure), Vec::new()),
+        };
+        let attempt = || self.attempt(&job.target, &credentials, deadline);
+        let (mut last, all) = retry::until_settled(&job.retries, deadline, attempt).await;
+        credentials.redactor().clean(&mut last);
+        (last, all)
+    }
+
+    async fn attempt(
+        &self,
+        target: &Target,
+        credentials: &Credentials,
+        deadline: Instant,
+    ) -> Attempt {
         match target {
-            Target::Http(target) => http::attempt(&self.shield, &self.tls, target, deadline).await,
+            Target::Http(target) => {
+                http::attempt(&self.shield, &self.tls, target, credentials, deadline).await
+            }
             Target::Tcp(target) => socket::tcp(&self.shield, target, deadline).await,
             Target::Tls(target) => socket::tls(&self.shield, &self.tls, target, deadline).await,
             Target::Dns(target) => dns::attempt(&self.shield, target, deadline).await,

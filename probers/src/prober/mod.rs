@@ -25,6 +25,7 @@ use pulsetrail_infra::dead_letters::{Letter as Dead, Reason};
 use pulsetrail_infra::kafka::{Kafka, is_passing, payload_of, receive, trace_of};
 use pulsetrail_infra::messages::Job;
 use pulsetrail_infra::metrics;
+use pulsetrail_infra::secrets::Keyring;
 use rdkafka::Message as _;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
@@ -71,7 +72,7 @@ pub enum ProberError {
 }
 
 /// Makes the checks of `region`, at most `concurrency` at once, until `shutdown`; then it ends or
-/// abandons those under way within a few seconds. `ready` is called once, when the prober is a member
+/// abandons those under way within a few seconds. `keyring` opens their secrets. `ready` is called once, when the prober is a member
 /// of its group.
 ///
 /// # Errors
@@ -79,7 +80,7 @@ pub enum ProberError {
 pub async fn run(
     kafka: &Kafka,
     region: &Region,
-    shield: &Shield,
+    (shield, keyring): (&Shield, Keyring),
     concurrency: usize,
     shutdown: CancellationToken,
     ready: impl Fn(),
@@ -89,6 +90,7 @@ pub async fn run(
     // Reading the trusted roots blocks.
     let checker = tokio::task::spawn_blocking(move || Checker::new(shield));
     let checker = checker.await.map_err(|error| rustls::Error::General(error.to_string()))??;
+    let checker = checker.opening_with(keyring);
     let concurrency = concurrency.max(1);
     let desk = Arc::new(Desk {
         checker,

@@ -11,7 +11,7 @@ use pulsetrail_domain::timestamp_from_millis;
 use pulsetrail_infra::kafka::{Kafka, message_headers, traced};
 use pulsetrail_infra::messages::{DEADLINE_TYPE, DeadlineMessage, JOB_TYPE};
 use pulsetrail_infra::metrics;
-use pulsetrail_infra::store::Event;
+use pulsetrail_infra::secrets::SealedSecrets;
 use pulsetrail_infra::trace::Traceparent;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::DeliveryFuture;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::overdue::{Clock, Silence};
 use super::roster::{JobDraft, Roster, Turn};
+use super::secrets::Batch;
 use crate::outbox::{Letter, Outbox, acknowledged};
 
 /// Jobs that are not acknowledged yet, at most. With so many, Kafka is away or far behind, and
@@ -90,7 +91,7 @@ impl Emitter {
     /// When the producer is past use.
     pub(super) async fn run(
         mut self,
-        mut events: mpsc::Receiver<Vec<Event>>,
+        mut events: mpsc::Receiver<Batch>,
         lost: &CancellationToken,
     ) -> Result<(), KafkaError> {
         metrics::roster(self.roster.active());
@@ -107,7 +108,7 @@ impl Emitter {
             tokio::select! {
                 () = lost.cancelled() => break,
                 Some(settled) = self.unacknowledged.next() => self.settle(settled)?,
-                Some(batch) = events.recv() => self.take_in(&batch),
+                Some(batch) = events.recv() => self.take_in(batch),
                 () = sleep(wait), if !full => {}
             }
         }
@@ -126,10 +127,12 @@ impl Emitter {
         Duration::from_millis(wait).min(LONGEST_SLEEP)
     }
 
-    fn take_in(&mut self, events: &[Event]) {
-        for event in events {
+    fn take_in(&mut self, Batch { events, sealed }: Batch) {
+        self.roster.lay_out(sealed);
+        for event in &events {
             super::apply(&mut self.roster, event, now_ms());
         }
+        self.roster.lay_out(SealedSecrets::default());
         metrics::roster(self.roster.active());
     }
 

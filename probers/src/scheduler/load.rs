@@ -3,7 +3,10 @@
 use pulsetrail_domain::monitor::Monitor;
 use pulsetrail_domain::{MonitorId, Position, Region};
 use pulsetrail_infra::dead_letters::{Letter, LogRetries};
-use pulsetrail_infra::store::{Event, Store, StoreError, head, read_page_of_type};
+use pulsetrail_infra::secrets::SealedSecrets;
+use pulsetrail_infra::store::{
+    Event, Store, StoreError, head, load_every_sealed, read_page_of_type,
+};
 
 use super::SCHEDULER;
 use super::roster::{Listed, Roster};
@@ -27,6 +30,7 @@ pub(super) async fn load(
     let position = head(&mut *snapshot).await?;
     let mut fold =
         Fold { roster: Roster::new(regions, now_ms), current: None, now_ms, dead: Vec::new() };
+    fold.roster.lay_out(load_every_sealed(&mut *snapshot).await?);
     let mut retries = LogRetries::load(&store.read, SCHEDULER).await?;
     let mut after = (String::new(), 0);
     loop {
@@ -39,6 +43,7 @@ pub(super) async fn load(
         }
     }
     fold.end_current();
+    fold.roster.lay_out(SealedSecrets::default());
     // Nothing was written: there is nothing to commit.
     snapshot.rollback().await?;
     for letter in &fold.dead {

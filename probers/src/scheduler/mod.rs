@@ -9,6 +9,7 @@ mod emit;
 mod load;
 mod overdue;
 mod roster;
+mod secrets;
 mod template;
 
 use std::convert::Infallible;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::emit::Emitter;
 use self::overdue::Sign;
 use self::roster::Roster;
+use self::secrets::Batch;
 
 /// The scheduler's name among the leases.
 pub const SCHEDULER: &str = "scheduler";
@@ -114,11 +116,7 @@ async fn schedule(
 }
 
 /// Hands every event on, as long as somebody takes them.
-async fn follow(
-    store: &Store,
-    mut follower: Follower,
-    sender: mpsc::Sender<Vec<Event>>,
-) -> Infallible {
+async fn follow(store: &Store, mut follower: Follower, sender: mpsc::Sender<Batch>) -> Infallible {
     loop {
         match follower.next_batch(BATCH).await {
             Ok(batch) => {
@@ -126,7 +124,7 @@ async fn follow(
                     set_aside(store, &letter).await;
                 }
                 // Nobody takes them any more when all of this is about to end.
-                drop(sender.send(batch).await);
+                drop(sender.send(with_secrets(store, batch).await).await);
             }
             Err(error) => {
                 tracing::warn!(%error, "the log cannot be followed for now; the roster stays as it is");
@@ -134,6 +132,16 @@ async fn follow(
             }
         }
     }
+}
+
+/// Puts the secrets to a batch, however long Postgres is away.
+async fn with_secrets(store: &Store, events: Vec<Event>) -> Batch {
+    let mut batch = Batch { events, ..Batch::default() };
+    while let Err(error) = batch.complete(store).await {
+        tracing::warn!(%error, "the secrets of checks cannot be read yet");
+        sleep(PAUSE).await;
+    }
+    batch
 }
 
 /// Takes one event of the log into the roster; those that are of no monitor change nothing.

@@ -14,6 +14,7 @@ use std::collections::BinaryHeap;
 use pulsetrail_domain::monitor::{MonitorConfig, MonitorEvent};
 use pulsetrail_domain::slot::next_slot_ms;
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region};
+use pulsetrail_infra::secrets::SealedSecrets;
 
 use self::jump::LeftOut;
 use self::places::Places;
@@ -37,6 +38,8 @@ pub(super) struct Roster {
     watching_since_ms: i64,
     left_out: LeftOut,
     shapes: Shapes,
+    /// What the configurations that are taken in next name.
+    sealed: SealedSecrets,
     active: usize,
 }
 
@@ -98,8 +101,15 @@ impl Roster {
             watching_since_ms: now_ms,
             left_out: LeftOut::default(),
             shapes: Shapes::default(),
+            sealed: SealedSecrets::default(),
             active: 0,
         }
+    }
+
+    /// Lays out the secrets that the configurations which are taken in next name, in place of those
+    /// before.
+    pub(super) fn lay_out(&mut self, sealed: SealedSecrets) {
+        self.sealed = sealed;
     }
 
     /// How many monitors are being checked.
@@ -119,7 +129,7 @@ impl Roster {
     ) -> Result<(), serde_json::Error> {
         let Listed { monitor_id, organization_id, config, version, paused, began_ms } = listed;
         self.strike(monitor_id);
-        let template = Template::of(config, &self.regions, &mut self.shapes)?;
+        let template = Template::of(config, &self.sealed, &self.regions, &mut self.shapes)?;
         let first_ms = first_turn_ms(monitor_id, &template.shape, began_ms, now_ms);
         let entry = Entry {
             monitor_id,
@@ -172,9 +182,14 @@ impl Roster {
             );
         }
         let Some(place) = self.places.find(&self.entries, monitor_id) else { return Ok(()) };
+        let known = self.entries.get(place as usize).map(|entry| entry.config_version);
+        if known.is_some_and(|known| version_number(version) <= known) {
+            // It was read ahead of the log.
+            return Ok(());
+        }
         match event {
             MonitorEvent::MonitorReconfigured { config } => {
-                let template = Template::of(config, &self.regions, &mut self.shapes)?;
+                let template = Template::of(config, &self.sealed, &self.regions, &mut self.shapes)?;
                 let next = next_slot_ms(monitor_id, template.shape.interval_ms(), now_ms);
                 let Some(entry) = self.entries.get_mut(place as usize) else { return Ok(()) };
                 entry.template = template;

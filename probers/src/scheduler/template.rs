@@ -11,6 +11,7 @@ use chrono::SecondsFormat;
 use pulsetrail_domain::monitor::{MonitorConfig, Retries, Target};
 use pulsetrail_domain::slot::scheduled_check_id;
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region, timestamp_from_millis};
+use pulsetrail_infra::secrets::SealedSecrets;
 use serde::Serialize;
 
 /// The longest time after its slot that a job is worth making, in ms.
@@ -23,6 +24,10 @@ struct Constant<'a> {
     timeout_ms: u32,
     retries: Retries,
     valid_for_ms: i64,
+    /// Few monitors have any. With them no other monitor shares what stands after the URL, as with their
+    /// ids in `target`.
+    #[serde(skip_serializing_if = "SealedSecrets::is_empty")]
+    secrets: SealedSecrets,
 }
 
 /// What many monitors have in common.
@@ -75,10 +80,13 @@ impl Shape {
 }
 
 impl Template {
+    /// The template of a monitor; `sealed` are its secrets, and it may be those of others too.
+    ///
     /// # Errors
     /// When the configuration cannot be written as JSON.
     pub(super) fn of(
         config: &MonitorConfig,
+        sealed: &SealedSecrets,
         regions: &[Region],
         shapes: &mut Shapes,
     ) -> Result<Self, serde_json::Error> {
@@ -87,6 +95,7 @@ impl Template {
             timeout_ms: config.timeout_ms,
             retries: config.retries,
             valid_for_ms: config.valid_for_ms(),
+            secrets: sealed.of(config.target.secrets().map(|one| one.secret)),
         };
         let object = serde_json::to_string(&constant)?;
         let fields = object.trim_start_matches('{');
@@ -155,8 +164,10 @@ impl Shapes {
 pub(super) mod tests {
     use std::collections::BTreeMap;
 
-    use pulsetrail_domain::monitor::{HeartbeatTarget, HttpTarget, TargetUrl};
+    use pulsetrail_domain::SecretId;
+    use pulsetrail_domain::monitor::{HeartbeatTarget, HttpAuth, HttpTarget, SecretRef, TargetUrl};
     use pulsetrail_infra::messages::Job;
+    use pulsetrail_infra::secrets::SealedSecret;
     use uuid::Uuid;
 
     use super::*;
@@ -175,8 +186,17 @@ pub(super) mod tests {
         }
     }
 
+    fn none() -> SealedSecrets {
+        SealedSecrets::default()
+    }
+
     fn job_of(config: &MonitorConfig, slot_ms: i64) -> Job {
-        let template = Template::of(config, &[Region::default()], &mut Shapes::default()).unwrap();
+        job_with(config, &none(), slot_ms)
+    }
+
+    fn job_with(config: &MonitorConfig, sealed: &SealedSecrets, slot_ms: i64) -> Job {
+        let regions = [Region::default()];
+        let template = Template::of(config, sealed, &regions, &mut Shapes::default()).unwrap();
         let region = Region::default();
         let slot = Slot {
             monitor_id: MonitorId(Uuid::from_u128(1)),
@@ -213,6 +233,23 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_job_takes_the_sealed_secrets_of_its_monitor_along_and_no_others() {
+        let [own, other] = [1, 2].map(|number| SecretId(Uuid::from_u128(number)));
+        let sealed = |byte| SealedSecret {
+            key_id: vec![byte; 8],
+            nonce: vec![byte; 12],
+            ciphertext: vec![byte; 20],
+        };
+        let both = SealedSecrets([(own, sealed(1)), (other, sealed(2))].into());
+        let mut config = config("https://example.com", 60);
+        let Target::Http(http) = &mut config.target else { panic!("another kind") };
+        http.auth = Some(HttpAuth::Bearer { token: SecretRef { secret: own } });
+        let job = job_with(&config, &both, 1_000);
+        assert_eq!(job.target, config.target);
+        assert_eq!(job.secrets, SealedSecrets([(own, sealed(1))].into()));
+    }
+
+    #[test]
     fn a_job_is_not_worth_making_after_its_interval() {
         let job = job_of(&config("http://example.com", 7), 5_000);
         assert_eq!((job.deadline - job.scheduled_at).num_milliseconds(), 7_000);
@@ -222,7 +259,7 @@ pub(super) mod tests {
     fn monitors_that_differ_in_their_url_alone_share_the_rest() {
         let mut shapes = Shapes::default();
         let mut template =
-            |config| Template::of(&config, &[Region::default()], &mut shapes).unwrap();
+            |config| Template::of(&config, &none(), &[Region::default()], &mut shapes).unwrap();
         let first = template(config("http://a.example", 60));
         let second = template(config("http://b.example/c", 60));
         let other = template(config("http://a.example", 61));
@@ -234,7 +271,8 @@ pub(super) mod tests {
     fn what_reports_by_itself_gets_no_jobs() {
         let mut config = config("http://a.example", 60);
         config.target = Target::Heartbeat(HeartbeatTarget { grace_seconds: 5 });
-        let template = Template::of(&config, &[Region::default()], &mut Shapes::default()).unwrap();
+        let template =
+            Template::of(&config, &none(), &[Region::default()], &mut Shapes::default()).unwrap();
         assert_eq!(*template.shape.regions, []);
         assert_eq!(template.shape.valid_for_ms, 75_000);
     }
@@ -244,7 +282,7 @@ pub(super) mod tests {
         let mut config = config("http://a.example", 60);
         config.regions = ["eu", "default", "us"].map(|name| name.parse().unwrap()).into();
         let regions = [Region::default(), "us".parse().unwrap()];
-        let template = Template::of(&config, &regions, &mut Shapes::default()).unwrap();
+        let template = Template::of(&config, &none(), &regions, &mut Shapes::default()).unwrap();
         assert_eq!(*template.shape.regions, regions);
     }
 }

@@ -21,9 +21,15 @@ use pulsetrail_commands::accounts::PasswordHasher;
 use pulsetrail_commands::{CommandState, InstallationRules, router};
 use pulsetrail_harness::Corner;
 use pulsetrail_infra::http::{AccessTokens, Authenticator, Ingress};
+use pulsetrail_infra::secrets::{Keyring, SecretText};
 use pulsetrail_infra::store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+/// The keys of every such installation.
+fn keyring() -> Keyring {
+    Keyring::new(&SecretText::from("a key that only tests know".to_owned()), &[]).unwrap()
+}
 
 /// The write side alone, served in this process. It ends with the test.
 struct Commands {
@@ -56,7 +62,8 @@ impl Commands {
         let tokens = AccessTokens::new(&[7; 32], 900);
         let (pool, ingress) = (store.read.clone(), Ingress::default());
         let authenticator = Authenticator::with_limits(tokens, pool, ingress, rules.rates);
-        let state = CommandState::with_rules(store.clone(), kafka, authenticator, rules).unwrap();
+        let state = CommandState::with_rules(store.clone(), kafka, authenticator, keyring(), rules);
+        let state = state.unwrap();
         let passwords = state.passwords.clone();
         let routes: Router = router(state);
         let routes = routes.into_make_service_with_connect_info::<SocketAddr>();

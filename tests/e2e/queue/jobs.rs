@@ -23,6 +23,7 @@ pub(crate) fn job(monitor_id: MonitorId, url: &str) -> Job {
         retries: Retries::default(),
         config_version: 1,
         valid_for_ms: 130_000,
+        secrets: Default::default(),
     }
 }
 

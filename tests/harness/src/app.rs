@@ -84,6 +84,7 @@ impl Corner {
             .env("PULSETRAIL_TOPIC_PREFIX", &self.name)
             .env("PULSETRAIL_EGRESS_ALLOW", "127.0.0.0/8")
             .env("PULSETRAIL_JWT_SECRET", "a secret that only tests know, 32 bytes")
+            .env("PULSETRAIL_SECRET_KEY", "a-key-that-only-tests-know-of-32-bytes")
             .env("PULSETRAIL_LOG", "info")
             .stdin(Stdio::null())
             .kill_on_drop(true);

@@ -12,6 +12,7 @@ use serde_json::Value;
 use url::Host;
 
 use super::fields::{Fields, refuse_nul};
+use super::secrets::Secrets;
 use super::target_body;
 
 const DEFAULT_INTERVAL_SECONDS: u32 = 60;
@@ -88,6 +89,8 @@ pub(super) struct ParsedBody {
     pub(super) config: MonitorConfig,
     /// Where the URL stands, as a JSON pointer: `/url` in the short form, else `/target/url`.
     pub(super) url_pointer: &'static str,
+    /// What of it is secret.
+    pub(super) secrets: Secrets,
 }
 
 /// The URL's place in the short form.
@@ -100,10 +103,21 @@ pub(super) const FULL_URL: &str = "/target/url";
 /// # Errors
 /// 422 with every mistake: fields of another type, unknown ones, and values outside their limits.
 pub(super) fn read(body: Value) -> Result<ParsedBody, Problem> {
+    read_over(body, None)
+}
+
+/// The same of a change: it may refer to the secrets of the monitor as it was before.
+pub(super) fn read_change(body: Value, before: &MonitorConfig) -> Result<ParsedBody, Problem> {
+    read_over(body, Some(before))
+}
+
+fn read_over(body: Value, before: Option<&MonitorConfig>) -> Result<ParsedBody, Problem> {
     let mut violations = Vec::new();
     refuse_nul(&body, "", &mut violations);
-    let (config, url_pointer) = config(body, &mut violations);
+    let mut secrets = Secrets::default();
+    let (config, url_pointer) = config(body, &mut secrets, &mut violations);
     if let Some(config) = &config {
+        violations.extend(secrets.misplaced(config, before));
         // A limit is checked where the value could be read: each place is named once.
         for mut violation in config.validate() {
             if violation.pointer == FULL_URL {
@@ -115,14 +129,18 @@ pub(super) fn read(body: Value) -> Result<ParsedBody, Problem> {
         }
     }
     match config {
-        Some(config) if violations.is_empty() => Ok(ParsedBody { config, url_pointer }),
+        Some(config) if violations.is_empty() => Ok(ParsedBody { config, url_pointer, secrets }),
         _ => Err(Problem::invalid(violations)),
     }
 }
 
 /// The configuration in `body`; none where it is no object. Where a value cannot be read another one
 /// stands in for it, beside the violation, so that the limits of the others are checked all the same.
-fn config(body: Value, violations: &mut Vec<Violation>) -> (Option<MonitorConfig>, &'static str) {
+fn config(
+    body: Value,
+    secrets: &mut Secrets,
+    violations: &mut Vec<Violation>,
+) -> (Option<MonitorConfig>, &'static str) {
     let Some(mut fields) = Fields::of(body, "", violations) else { return (None, FULL_URL) };
     let name = fields.take::<String>("name");
     let interval_seconds = fields.take("interval_seconds").unwrap_or(DEFAULT_INTERVAL_SECONDS);
@@ -146,7 +164,7 @@ fn config(body: Value, violations: &mut Vec<Violation>) -> (Option<MonitorConfig
     fields.finish();
     let target = match (url, described) {
         (Some(url), None) => Some(Target::Http(HttpTarget::get(url))),
-        (None, Some(described)) => target_body::read(described, violations),
+        (None, Some(described)) => target_body::read(described, secrets, violations),
         _ => None,
     };
     let stand_in = || stand_in_url().map(|url| Target::Http(HttpTarget::get(url)));

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use futures_util::{StreamExt, stream};
 use pulsetrail_domain::monitor::{MonitorCommand, MonitorRequest, Violation};
 use pulsetrail_domain::{CheckId, MonitorId, Timestamp};
-use pulsetrail_infra::http::{IdempotencyKey, Identity, MonitorBody, Problem};
+use pulsetrail_infra::http::{BodyHash, IdempotencyKey, Identity, MonitorBody, Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -133,6 +133,7 @@ pub(crate) async fn bulk(
     let BulkBody { operations } = super::super::json_body::parse_value(body.clone())?;
     validate(&operations)?;
     let pool = &state.store.write;
+    let body = BodyHash::of(&state.keyring, &body);
     let first_asked = key.claim(pool, identity.organization_id, ROUTE, &body).await?;
     let call = Call { state: &state, identity, context, key, first_asked };
     let items: Vec<OperationResult> = stream::iter(operations.into_iter().enumerate())

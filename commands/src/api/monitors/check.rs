@@ -14,9 +14,10 @@ use pulsetrail_domain::monitor::{Monitor, MonitorConfig, MonitorError};
 use pulsetrail_domain::{
     CheckId, MonitorId, OrganizationId, Region, Timestamp, timestamp_from_millis,
 };
-use pulsetrail_infra::http::{IdempotencyKey, Parameters, Problem};
+use pulsetrail_infra::http::{BodyHash, IdempotencyKey, Parameters, Problem};
 use pulsetrail_infra::kafka::{message_headers, traced};
 use pulsetrail_infra::messages::{JOB_TYPE, Job};
+use pulsetrail_infra::secrets::SealedSecrets;
 use pulsetrail_infra::store::{recorded_on_demand, save_check_trace};
 use pulsetrail_infra::trace::Traceparent;
 use rdkafka::producer::FutureRecord;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 use super::super::CommandState;
 use super::super::no_body::NoBody;
 use super::response::Addressed;
+use super::sealed::with_secrets;
 use super::wait::Wait;
 
 /// How long the caller waits for Kafka.
@@ -84,7 +86,8 @@ pub(crate) async fn check(
     let organization_id = addressed.identity().organization_id;
     let route = format!("POST /api/v1/monitors/{}/check", addressed.monitor_id());
     let pool = &state.store.write;
-    let first_asked = key.claim(pool, organization_id, &route, &Value::Null).await?;
+    let nothing = BodyHash::of(&state.keyring, &Value::Null);
+    let first_asked = key.claim(pool, organization_id, &route, &nothing).await?;
     let check_id = check_id(first_asked, key.id(organization_id, &route));
     let whose = (addressed.monitor_id(), organization_id);
     let trace = addressed.context().trace();
@@ -130,12 +133,14 @@ pub(super) async fn ask(
     check_id: CheckId,
     trace: &Traceparent,
 ) -> Result<(), Problem> {
-    let (config, region) = can_be_checked(monitor)?;
+    let (monitor, secrets) = with_secrets(state, (monitor_id, organization_id), monitor).await?;
+    let (config, region) = can_be_checked(&monitor)?;
     let now = timestamp_from_millis(Utc::now().timestamp_millis());
     let whose = (monitor_id, organization_id, monitor.version);
     // Its event will say nothing of a trace: this is where the relay finds it.
     save_check_trace(&state.store.write, check_id, trace).await?;
-    send(state, &job(whose, config, region.clone(), check_id, now), trace).await
+    let job = Job { secrets, ..job(whose, config, region.clone(), check_id, now) };
+    send(state, &job, trace).await
 }
 
 fn can_be_checked(monitor: &Monitor) -> Result<(&MonitorConfig, &Region), Problem> {
@@ -174,6 +179,7 @@ fn job(
         retries: config.retries,
         config_version,
         valid_for_ms: config.valid_for_ms(),
+        secrets: SealedSecrets::default(),
     }
 }
 

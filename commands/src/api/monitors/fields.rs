@@ -48,6 +48,16 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The field of that name as it is; none where it is left out or null.
+    pub(super) fn take_raw(&mut self, name: &str) -> Option<Value> {
+        self.fields.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// The mistakes so far.
+    pub(super) fn violations(&mut self) -> &mut Vec<Violation> {
+        self.violations
+    }
+
     /// The field of that name, which must be there.
     pub(super) fn need<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         if !self.has(name) {

@@ -15,6 +15,8 @@ pub(crate) mod reconfigure;
 pub(crate) mod register;
 mod response;
 mod rules;
+mod sealed;
+mod secrets;
 mod target_body;
 mod wait;
 

@@ -45,13 +45,14 @@ pub(crate) async fn reconfigure(
         if let Err(objection) = rules::judge(&state.rules, &parsed, Some(before)) {
             return Err(addressed.refuse(&state, *objection).await);
         }
+        let sealed = parsed.secrets.seal(&state.keyring, current.organization_id)?;
         let config = Box::new(parsed.config);
         let request = MonitorRequest {
             // What was not in the patch comes from this version: it goes with no other.
             expected_version: Some(current.version),
             command: MonitorCommand::Reconfigure { config },
         };
-        match addressed.execute_at(&state, request).await {
+        match addressed.execute_at(&state, request, sealed).await {
             Err(problem) if is_outrun(&problem) && asked_for.is_none() => {}
             done => return respond(&state, StatusCode::OK, addressed.monitor_id(), done?),
         }
@@ -94,7 +95,14 @@ fn merge(before: &MonitorConfig, patch: Value) -> Result<ParsedBody, Problem> {
         // Of another kind of target nothing stays.
         fields.remove("target");
     }
-    let merged = body::read(merge_patch::apply(before_json, patch));
+    let of_auth = |config: &Value| config.pointer("/target/auth/type").cloned();
+    if of_auth(&patch).is_some_and(|kind| Some(kind) != of_auth(&before_json))
+        && let Some(target) = before_json.get_mut("target").and_then(Value::as_object_mut)
+    {
+        // Nor of another way to say who asks.
+        target.remove("auth");
+    }
+    let merged = body::read_change(merge_patch::apply(before_json, patch), before);
     if !short {
         return merged;
     }
@@ -162,6 +170,35 @@ mod tests {
         assert_eq!(refused(json!({"url": "nothing"})), ["/url"]);
         assert_eq!(refused(json!({"url": null})), ["/url"]);
         assert_eq!(refused(json!({"url": "https://example.org", "target": {}})), ["/url"]);
+    }
+
+    #[test]
+    fn secrets_stay_until_they_are_replaced_or_taken_away() {
+        let http = json!({
+            "type": "http", "url": "https://example.com",
+            "auth": {"type": "basic", "username": "ada", "password": "one"},
+            "secret_headers": {"x-one": "one", "x-two": "two"},
+        });
+        let before = body::read(json!({ "target": http })).unwrap().config;
+        let after = |target: Value| {
+            let merged = merge(&before, json!({ "target": target })).unwrap().config;
+            let Target::Http(http) = merged.target else { panic!("another kind") };
+            http
+        };
+        let Target::Http(was) = before.target.clone() else { panic!("another kind") };
+        assert_eq!(after(json!({"method": "GET"})), was);
+        let named = after(json!({"auth": {"username": "grace"}}));
+        assert_eq!(named.auth.map(|auth| auth.secret()), was.auth.as_ref().map(|one| one.secret()));
+        let replaced = after(json!({"auth": {"password": "another"}}));
+        assert_ne!(replaced.auth, was.auth);
+        assert_eq!(replaced.secret_headers, was.secret_headers);
+        let bearer = after(json!({"auth": {"type": "bearer", "token": "three"}}));
+        assert!(bearer.secrets().all(|one| Some(one) != was.auth.as_ref().map(|one| one.secret())));
+        let fewer = after(json!({"auth": null, "secret_headers": {"x-one": null}}));
+        assert_eq!((fewer.auth, fewer.secret_headers.len()), (None, 1));
+        // Elsewhere they do not go.
+        let moved = merge(&before, json!({"url": "https://example.org"})).unwrap_err();
+        assert_eq!(moved.errors.len(), 3, "{:?}", moved.errors);
     }
 
     #[test]

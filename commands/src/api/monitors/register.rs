@@ -6,7 +6,7 @@ use axum::response::Response;
 use pulsetrail_domain::health::HeartbeatPolicy;
 use pulsetrail_domain::monitor::{Monitor, MonitorCommand, MonitorError, MonitorRequest};
 use pulsetrail_domain::{MonitorId, OrganizationId};
-use pulsetrail_infra::http::{IdempotencyKey, MonitorBody, Problem, body_hash};
+use pulsetrail_infra::http::{BodyHash, IdempotencyKey, MonitorBody, Problem};
 use pulsetrail_infra::store::{MonitorFailure, StoredMonitor, read_aggregate};
 use serde::Deserialize;
 use serde_json::Value;
@@ -72,21 +72,25 @@ impl Registration {
         body: Value,
     ) -> Result<Registered, Problem> {
         let Self { organization_id, with_key, mut metadata } = self;
-        let hash = hex(&body_hash(&body));
+        let hash = BodyHash::of(&state.keyring, &body);
         let parsed = body::read(body)?;
         if let Err(objection) = rules::judge(&state.rules, &parsed, None) {
             return Err(egress::answer(state, *objection, organization_id, None, &metadata).await);
         }
         let monitor_id = with_key.unwrap_or_else(|| MonitorId(Uuid::now_v7()));
+        let sealed = parsed.secrets.seal(&state.keyring, organization_id)?;
         let config = Box::new(parsed.config);
         let command = MonitorCommand::Register { monitor_id, organization_id, config };
         let request = MonitorRequest { expected_version: None, command };
         if with_key.is_some() {
             // In the event itself: what was committed is known by it, whoever crashed afterwards.
-            metadata.insert(BODY_HASH.to_owned(), hash.clone());
+            metadata.insert(BODY_HASH.to_owned(), hex(hash.to_keep()));
         }
         state.check_limit(organization_id).await?;
-        let done = state.monitors.execute(organization_id, monitor_id, request, metadata).await;
+        let monitors = &state.monitors;
+        let done = monitors
+            .execute_with_secrets(organization_id, monitor_id, request, metadata, sealed)
+            .await;
         let monitor = match done {
             Err(MonitorFailure::Refused(MonitorError::AlreadyRegistered)) if with_key.is_some() => {
                 registered_before(state, organization_id, monitor_id, &hash).await?
@@ -129,7 +133,7 @@ async fn registered_before(
     state: &CommandState,
     organization_id: OrganizationId,
     monitor_id: MonitorId,
-    hash: &str,
+    hash: &BodyHash,
 ) -> Result<StoredMonitor, Problem> {
     /// What counts here of an event's metadata.
     #[derive(Deserialize)]
@@ -140,7 +144,8 @@ async fn registered_before(
     let first = read_aggregate(&state.store.read, Monitor::AGGREGATE, &id, 0, 1).await?;
     let first = first.first().ok_or_else(Problem::not_found)?;
     let kept: Kept = serde_json::from_str(first.metadata.get()).map_err(Problem::internal)?;
-    if kept.body_hash.as_deref() != Some(hash) {
+    let kept = kept.body_hash.as_deref().and_then(from_hex);
+    if !kept.is_some_and(|kept| hash.is(&kept)) {
         return Err(IdempotencyKey::reused());
     }
     let stored = state.monitors.load(organization_id, monitor_id).await?;
@@ -149,4 +154,9 @@ async fn registered_before(
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let bytes = text.as_bytes().chunks(2);
+    bytes.map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok()).collect()
 }

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use pulsetrail_domain::MonitorId;
 use pulsetrail_domain::monitor::{Monitor, MonitorCommand, MonitorRequest};
 use pulsetrail_infra::http::{IdempotencyKey, Identity, MonitorBody, Problem};
+use pulsetrail_infra::secrets::SealedSecrets;
 use pulsetrail_infra::store::StoredMonitor;
 
 use super::super::CommandState;
@@ -59,7 +60,8 @@ impl Addressed {
         command: MonitorCommand,
     ) -> Result<StoredMonitor, Problem> {
         let expected_version = self.wanted_version(state).await?;
-        self.execute_at(state, MonitorRequest { expected_version, command }).await
+        let none = SealedSecrets::default();
+        self.execute_at(state, MonitorRequest { expected_version, command }, none).await
     }
 
     /// As [`Addressed::execute`], once for a key: sent again with it, the monitor is answered with as it
@@ -98,16 +100,21 @@ impl Addressed {
         egress::answer(state, objection, identity.organization_id, monitor_id, &metadata).await
     }
 
-    /// Carries a command out, at the version that it names.
+    /// Carries a command out, at the version that it names, with the secrets that are new in it.
     pub(super) async fn execute_at(
         &self,
         state: &CommandState,
         request: MonitorRequest,
+        sealed: SealedSecrets,
     ) -> Result<StoredMonitor, Problem> {
         let identity = self.identity();
         let metadata = self.context.metadata(identity);
         let organization_id = identity.organization_id;
-        Ok(state.monitors.execute(organization_id, self.monitor_id(), request, metadata).await?)
+        let monitor_id = self.monitor_id();
+        let monitors = &state.monitors;
+        Ok(monitors
+            .execute_with_secrets(organization_id, monitor_id, request, metadata, sealed)
+            .await?)
     }
 }
 

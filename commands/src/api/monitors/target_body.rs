@@ -8,13 +8,18 @@ use serde_json::Value;
 
 use super::body::stand_in_url;
 use super::fields::Fields;
+use super::secrets::Secrets;
 
 /// The default of `port` in a TLS target, and of the fields beside it.
 const TLS_PORT: u16 = 443;
 const WARN_DAYS: u16 = 14;
 
 /// Reads `target`; none where what cannot be left out of it is missing or cannot be read.
-pub(super) fn read(described: Value, violations: &mut Vec<Violation>) -> Option<Target> {
+pub(super) fn read(
+    described: Value,
+    secrets: &mut Secrets,
+    violations: &mut Vec<Violation>,
+) -> Option<Target> {
     let mut fields = Fields::of(described, "/target", violations)?;
     let kind = fields.take::<String>("type").unwrap_or_default();
     if !Target::KINDS.contains(&kind.as_str()) {
@@ -26,13 +31,13 @@ pub(super) fn read(described: Value, violations: &mut Vec<Violation>) -> Option<
         "dns" => dns(&mut fields).map(Target::Dns),
         "tls" => tls(&mut fields).map(Target::Tls),
         "heartbeat" => Some(Target::Heartbeat(heartbeat(&mut fields))),
-        _ => http(&mut fields).map(Target::Http),
+        _ => http(&mut fields, secrets).map(Target::Http),
     };
     fields.finish();
     target
 }
 
-fn http(fields: &mut Fields<'_>) -> Option<HttpTarget> {
+fn http(fields: &mut Fields<'_>, secrets: &mut Secrets) -> Option<HttpTarget> {
     let url = fields.need::<TargetUrl>("url");
     // Read also where there is no URL, for their mistakes.
     let method = fields.take("method");
@@ -43,6 +48,10 @@ fn http(fields: &mut Fields<'_>) -> Option<HttpTarget> {
     let verify_tls = fields.take("verify_tls");
     let expected_status = fields.take("expected_status");
     let assertions = fields.take::<Vec<Assertion>>("assertions");
+    let auth = fields.take_raw("auth");
+    let auth = auth.and_then(|auth| secrets.auth(auth, fields.violations()));
+    let secret_headers = fields.take_raw("secret_headers");
+    let secret_headers = secret_headers.map(|all| secrets.headers(all, fields.violations()));
     let default = HttpTarget::get(url.or_else(stand_in_url)?);
     Some(HttpTarget {
         method: method.unwrap_or(default.method),
@@ -54,7 +63,8 @@ fn http(fields: &mut Fields<'_>) -> Option<HttpTarget> {
         expected_status: expected_status.unwrap_or(default.expected_status),
         url: default.url,
         assertions: assertions.unwrap_or_default(),
-        ..default
+        auth,
+        secret_headers: secret_headers.unwrap_or_default(),
     })
 }
 
@@ -92,7 +102,7 @@ mod tests {
 
     fn refused(target: Value) -> Vec<String> {
         let mut violations = Vec::new();
-        read(target, &mut violations);
+        read(target, &mut Secrets::default(), &mut violations);
         violations.into_iter().map(|fault| fault.pointer).collect()
     }
 

@@ -5,7 +5,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use pulsetrail_domain::monitor::Violation;
 use pulsetrail_domain::{InvitationId, Role};
-use pulsetrail_infra::http::{IdempotencyKey, Identity, Page, Pagination, Parameters, Problem};
+use pulsetrail_infra::http::{
+    BodyHash, IdempotencyKey, Identity, Page, Pagination, Parameters, Problem,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -152,6 +154,7 @@ pub(crate) async fn accept_invitation(
     let (organization_id, body) = (identity.organization_id, body.token);
     let claimed = json!({ "token": body });
     let route = "POST /api/v1/invitations/accept";
+    let claimed = BodyHash::of(&state.keyring, &claimed);
     key.claim(&state.store.write, organization_id, route, &claimed).await?;
     let metadata = context.metadata(&identity);
     let joined =

@@ -176,7 +176,7 @@ pub fn header_value_fault(value: &str) -> Option<&'static str> {
 
 fn header_fault(name: &str, value: &str) -> Option<&'static str> {
     if SECRET_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
-        return Some("would be kept in the log in clear; secret headers cannot be set yet");
+        return Some("would be kept in the log in clear: give it among secret_headers, or as auth");
     }
     header_name_fault(name).or_else(|| header_value_fault(value))
 }

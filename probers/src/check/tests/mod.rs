@@ -1,6 +1,7 @@
 //! Checks against real targets on loopback.
 
 mod causes;
+mod credentials;
 mod encoding;
 mod hostile;
 mod http;
@@ -54,6 +55,7 @@ fn job(target: HttpTarget) -> Job {
         retries: Retries::default(),
         config_version: 3,
         valid_for_ms: 130_000,
+        secrets: Default::default(),
     }
 }
 

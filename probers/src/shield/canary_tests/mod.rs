@@ -134,6 +134,7 @@ fn job(number: usize, host: &str, port: u16) -> Job {
         retries: Retries { max_attempts: 3, ..Retries::default() },
         config_version: 1,
         valid_for_ms: 130_000,
+        secrets: Default::default(),
     }
 }
 
