@@ -37,6 +37,10 @@ use intake::Intake;
 pub const RECORDER: &str = "recorder";
 /// How many results are stored in one transaction at most.
 const BATCH: usize = 1_000;
+/// How soon after a batch the next one begins; what comes meanwhile is stored with it. A batch is a disk
+/// write that commands wait for, so that many small ones would stand in their way. A result that comes
+/// after a while of quiet is stored at once.
+const PACE: Duration = Duration::from_millis(10);
 /// How many monitors are kept in memory at most: about 2 KiB each.
 const CACHED_MONITORS: usize = 50_000;
 /// The longest wait before a batch that could not be stored is tried again.
@@ -93,10 +97,11 @@ async fn record(store: &Store, consumer: &StreamConsumer, shutdown: &Cancellatio
     let mut cache = Cache::new(CACHED_MONITORS);
     let mut commit_again = interval(COMMIT_AGAIN);
     commit_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next = tokio::time::Instant::now();
     loop {
         let messages = tokio::select! {
             () = shutdown.cancelled() => break,
-            messages = next_messages(consumer) => messages,
+            messages = next_messages(consumer, next) => messages,
             _ = commit_again.tick() => {
                 commit(consumer);
                 continue;
@@ -105,6 +110,7 @@ async fn record(store: &Store, consumer: &StreamConsumer, shutdown: &Cancellatio
         match messages {
             Ok(messages) => {
                 let taken = Instant::now();
+                next = tokio::time::Instant::now() + PACE;
                 metrics::stage_passed(Stage::Result, messages.len(), waited(&messages));
                 if !record_until_done(store, &mut cache, &messages, shutdown).await {
                     break;
@@ -128,8 +134,12 @@ fn waited(messages: &[OwnedMessage]) -> i64 {
     sent_ms.map(|sent_ms| (now_ms - sent_ms).max(0) * 1_000).sum()
 }
 
-/// At least one message, and whatever came with it.
-async fn next_messages(consumer: &StreamConsumer) -> Result<Vec<OwnedMessage>, KafkaError> {
+/// At least one message, not before `at`, and whatever came with it.
+async fn next_messages(
+    consumer: &StreamConsumer,
+    at: tokio::time::Instant,
+) -> Result<Vec<OwnedMessage>, KafkaError> {
+    tokio::time::sleep_until(at).await;
     let mut messages = vec![receive(consumer).await?.detach()];
     while messages.len() < BATCH {
         match consumer.recv().now_or_never() {
