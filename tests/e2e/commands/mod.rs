@@ -10,6 +10,7 @@ mod limits;
 mod monitors;
 mod operators;
 mod reconfigure;
+mod secrecy;
 mod sessions;
 mod together;
 mod tokens;
