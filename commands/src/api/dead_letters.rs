@@ -22,7 +22,7 @@ use super::request::Writer;
     operation_id = "listDeadLetters",
     params(
         ("limit" = Option<u16>, Query, description = "Items on a page; 100 where it is left out.", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+        ("cursor" = Option<uuid::Uuid>, Query, description = "The `next_cursor` of the page before."),
     ),
     responses((status = 200, description = "A page of dead letters.", body = ref(pulsetrail_infra::http::schema_of::<Page<StoredLetter>>()))),
     security(("bearer" = []), ("cookie" = [])),

@@ -41,6 +41,8 @@ impl Precondition {
                 given = true;
                 match tag {
                     "*" => return Ok(Self::None),
+                    // Nothing between commas is nothing (RFC 9110, 5.6.1.2), and no version is among none.
+                    "" => {}
                     // A weak tag never matches, for the comparison is the strong one.
                     weak if weak.starts_with("W/\"") => {}
                     tag => versions.extend(quoted(tag).ok_or_else(malformed)?.parse::<i64>()),
@@ -86,6 +88,8 @@ mod tests {
         assert_eq!(of("*"), Ok(Precondition::None));
         assert_eq!(of("\"3\""), Ok(Precondition::Versions(vec![3])));
         assert_eq!(of("\"3\", \"x\", W/\"4\""), Ok(Precondition::Versions(vec![3])));
+        assert_eq!(of("\"3\",,\"4\""), Ok(Precondition::Versions(vec![3, 4])));
+        assert_eq!(of(""), Ok(Precondition::Versions(vec![])));
         assert_eq!(of("3"), Err(400));
         assert_eq!(of("\"3"), Err(400));
     }

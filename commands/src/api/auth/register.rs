@@ -23,8 +23,14 @@ use crate::accounts::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegisterBody {
+    /// The address that they sign in with: at most 254 characters.
+    #[schemars(email, length(min = 3, max = 254))]
     email: String,
+    /// 8 to 256 characters.
+    #[schemars(length(min = 8, max = 256))]
     password: String,
+    /// What they are called: at most 200 characters, none of them a control character.
+    #[schemars(length(max = 200), pattern("^[^\\x00-\\x1f\\x7f-\\x9f]*$"))]
     name: Option<String>,
     /// Whether the tokens come in cookies, for a browser, and not in the body.
     #[serde(default)]

@@ -21,6 +21,7 @@ pub(crate) struct PasswordBody {
     /// The password until now.
     current_password: String,
     /// The password from now on: 8 to 256 characters.
+    #[schemars(length(min = 8, max = 256))]
     new_password: String,
 }
 

@@ -22,7 +22,13 @@ use crate::accounts::{self, ApiKey, NewApiKey};
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApiKeyBody {
-    /// What people call it: 1 to 200 characters.
+    /// What people call it: 1 to 200 characters, not only spaces, none of them a control character.
+    #[schemars(
+        length(min = 1, max = 200),
+        pattern(
+            "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$"
+        )
+    )]
     name: String,
     /// What it may do.
     #[schemars(with = "Role")]
@@ -102,7 +108,7 @@ impl ApiKeyBody {
     operation_id = "listApiKeys",
     params(
         ("limit" = Option<u16>, Query, description = "Items on a page; 100 where it is left out.", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+        ("cursor" = Option<uuid::Uuid>, Query, description = "The `next_cursor` of the page before."),
     ),
     responses((status = 200, description = "A page of keys.", body = ref(pulsetrail_infra::http::schema_of::<Page<ApiKey>>()))),
     security(("bearer" = []), ("cookie" = [])),

@@ -24,6 +24,7 @@ use crate::accounts::{self, Email, Invitation, Membership};
 #[serde(deny_unknown_fields)]
 pub(crate) struct InvitationBody {
     /// Who may accept it: the address of their account.
+    #[schemars(email, length(min = 3, max = 254))]
     email: String,
     /// What they may do then.
     #[schemars(with = "Role")]
@@ -86,7 +87,7 @@ pub(crate) async fn create_invitation(
     operation_id = "listInvitations",
     params(
         ("limit" = Option<u16>, Query, description = "Items on a page; 100 where it is left out.", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
+        ("cursor" = Option<uuid::Uuid>, Query, description = "The `next_cursor` of the page before."),
     ),
     responses((status = 200, description = "A page of invitations.", body = ref(pulsetrail_infra::http::schema_of::<Page<Invitation>>()))),
     security(("bearer" = []), ("cookie" = [])),
