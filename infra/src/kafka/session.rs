@@ -35,11 +35,12 @@ impl Kafka {
         })
         .await
         .ok()??;
-        let (broker, options) = (
-            ResourceSpecifier::Broker(broker),
-            AdminOptions::new().request_timeout(Some(PATIENCE)),
-        );
-        let broker = admin.describe_configs([&broker], &options).await.ok()?.pop()?.ok()?;
+        let broker = ResourceSpecifier::Broker(broker);
+        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+        let described = admin.describe_configs([&broker], &options).await;
+        // Ends its thread, and waits for it up to 100 ms.
+        tokio::task::spawn_blocking(move || drop(admin));
+        let broker = described.ok()?.pop()?.ok()?;
         let shortest = broker.get("group.min.session.timeout.ms")?.value.as_ref()?.parse().ok()?;
         Some(Duration::from_millis(shortest))
     }
