@@ -23,7 +23,7 @@ use pulsetrail_harness::{Corner, is_soak};
 use pulsetrail_infra::store::Store;
 
 /// How long a run may take to settle after its load: generous, for its speed is not what is judged.
-pub(crate) const SETTLING: Duration = Duration::from_secs(60);
+pub(crate) const SETTLING: Duration = Duration::from_secs(180);
 
 /// The first in `make test`, the second in `make soak`.
 fn short_or_long<T>(short: T, long: T) -> T {
