@@ -38,6 +38,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(1);
 /// How long a job that could not be sent waits before it is tried again, at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long after its slot a turn is one of a backlog.
+const HELD_UP_MS: i64 = 1_000;
 /// How often a disturbance is logged.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
@@ -143,7 +145,7 @@ impl Emitter {
             }
             let Some(turn) = self.roster.take_turn(now_ms()) else { return };
             for draft in self.roster.jobs(turn) {
-                let (letter, region) = letter(&self.kafka, draft, turn);
+                let (letter, region) = letter(&self.kafka, draft, turn, now_ms());
                 let first = self.outbox.send(&letter);
                 let outbox = Arc::clone(&self.outbox);
                 let sent = || Settled::Sent { region };
@@ -196,16 +198,19 @@ impl Emitter {
     }
 }
 
-fn letter(kafka: &Kafka, draft: JobDraft, turn: Turn) -> (Letter, String) {
+/// A job to be sent. What was held up here, because Kafka took no more, counts as written at its slot, as
+/// if it had lain in the queue: probers work it off as calmly.
+fn letter(kafka: &Kafka, draft: JobDraft, turn: Turn, now_ms: i64) -> (Letter, String) {
     let JobDraft { monitor_id, organization_id, region, check_id, json } = draft;
-    let time = timestamp_from_millis(turn.slot_ms);
+    let time = timestamp_from_millis(now_ms);
+    let was_held_up = now_ms - turn.slot_ms > HELD_UP_MS;
     let headers = message_headers(JOB_TYPE, &check_id.to_string(), time, organization_id);
     let letter = Letter {
         topic: kafka.topics.jobs(&region),
         key: monitor_id.to_string(),
         payload: json,
         headers: traced(headers, &Traceparent::of_check(check_id)),
-        written_ms: now_ms(),
+        written_ms: if was_held_up { turn.slot_ms } else { now_ms },
     };
     (letter, region.into())
 }
@@ -252,5 +257,25 @@ async fn settle(
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
         sent = outbox.send(&letter);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::roster::tests::{START, monitor, registered, roster};
+    use super::*;
+
+    #[test]
+    fn a_turn_that_was_held_up_counts_as_written_at_its_slot() {
+        let mut roster = roster();
+        roster.apply(monitor(1), 1, START, &registered(1, 60), START).unwrap();
+        let turn = roster.take_turn(START).unwrap();
+        let written = |now_ms| {
+            let draft = roster.jobs(turn).next().unwrap();
+            letter(&Kafka::new("127.0.0.1:1", "test"), draft, turn, now_ms).0.written_ms
+        };
+        assert_eq!(written(START + 5), START + 5);
+        assert_eq!(written(START + HELD_UP_MS), START + HELD_UP_MS);
+        assert_eq!(written(START + 30_000), START);
     }
 }

@@ -302,4 +302,4 @@ fn version_number(version: i64) -> u32 {
 
 #[cfg(test)]
 #[path = "roster_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -5,13 +5,13 @@ use uuid::Uuid;
 use super::super::template::tests::config;
 use super::*;
 
-pub(super) const START: i64 = 1_700_000_000_000;
+pub(in super::super) const START: i64 = 1_700_000_000_000;
 
-pub(super) fn monitor(n: u128) -> MonitorId {
+pub(in super::super) fn monitor(n: u128) -> MonitorId {
     MonitorId(Uuid::from_u128(n * 0x9E37_79B9_7F4A_7C15))
 }
 
-pub(super) fn registered(n: u128, interval_seconds: u32) -> MonitorEvent {
+pub(in super::super) fn registered(n: u128, interval_seconds: u32) -> MonitorEvent {
     MonitorEvent::MonitorRegistered {
         monitor_id: monitor(n),
         organization_id: OrganizationId::default(),
@@ -19,12 +19,12 @@ pub(super) fn registered(n: u128, interval_seconds: u32) -> MonitorEvent {
     }
 }
 
-pub(super) fn roster() -> Roster {
+pub(in super::super) fn roster() -> Roster {
     Roster::new(&[Region::default()], START)
 }
 
 /// Takes every turn up to `now` and returns the slots.
-pub(super) fn turns(roster: &mut Roster, now: i64) -> Vec<i64> {
+pub(in super::super) fn turns(roster: &mut Roster, now: i64) -> Vec<i64> {
     std::iter::from_fn(|| roster.take_turn(now)).map(|turn| turn.slot_ms).collect()
 }
 
