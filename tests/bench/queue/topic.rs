@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use pulsetrail_infra::kafka::Kafka;
+use chrono::{DateTime, Utc};
+use pulsetrail_infra::kafka::{Kafka, attribute};
 use pulsetrail_infra::messages::Job;
 use rdkafka::Message as _;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 /// Partitions of the topics of jobs and of results.
@@ -14,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A message as it was sent.
 pub(super) struct Sent {
-    /// When, in ms since the epoch.
+    /// When, in ms since the epoch, by its sender.
     pub(super) at_ms: i64,
     pub(super) key: Vec<u8>,
     pub(super) payload: Vec<u8>,
@@ -50,6 +52,12 @@ pub(super) async fn count(kafka: &Kafka, topic: &str) -> usize {
     counted.await.expect("a count")
 }
 
+/// Not the message's own time, which is the slot's where a job was held up.
+fn written_ms(message: &BorrowedMessage<'_>) -> i64 {
+    let time = attribute(message, "ce_time").expect("a time");
+    time.parse::<DateTime<Utc>>().expect("a time").timestamp_millis()
+}
+
 /// Every message of a topic.
 pub(super) async fn read(kafka: &Kafka, topic: &str) -> Vec<Sent> {
     let (kafka, topic) = (kafka.clone(), topic.to_owned());
@@ -59,7 +67,7 @@ pub(super) async fn read(kafka: &Kafka, topic: &str) -> Vec<Sent> {
     while messages.len() < count {
         let message = consumer.recv().await.expect("a message");
         messages.push(Sent {
-            at_ms: message.timestamp().to_millis().expect("a time"),
+            at_ms: written_ms(&message),
             key: message.key().unwrap_or_default().to_vec(),
             payload: message.payload().unwrap_or_default().to_vec(),
         });
