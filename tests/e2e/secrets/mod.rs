@@ -3,6 +3,7 @@
 mod everywhere;
 mod guarded;
 mod planted;
+mod talkative;
 
 use std::collections::HashSet;
 
