@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 #[path = "../fuzz/src/entries.rs"]
-mod entries;
+pub(crate) mod entries;
 
 const URLS: &[&str] = &[
     "https://example.com:8443/a/b?c=d#e",
@@ -19,13 +19,17 @@ const URLS: &[&str] = &[
     "http://xn--bcher-kva.example./%00",
 ];
 
-const ANSWERS: &[&str] = &[
-    "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
-    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n",
-    "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
-    "HTTP/1.0 302 Found\r\nlocation: http://10.0.0.1/\r\nset-cookie: a=b\r\n\r\n",
-    "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n\u{1f}\u{8b}\u{8}\u{0}",
-    "HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\ncontent-length: 9\r\n\r\nffffffffff\r\n",
+const ANSWERS: &[&[u8]] = &[
+    b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.0 302 Found\r\nlocation: http://10.0.0.1/\r\nset-cookie: a=b\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\x02\x03\xcbH\xcd\xc9\xc9W\xc8@\
+      \x90\0\x80\x88\xf9\xe5\x11\0\0\0",
+    b"HTTP/1.1 200 OK\r\ncontent-encoding: deflate\r\n\r\nx\x9c\xcbH\xcd\xc9\xc9W\xc8@\x90\0:.\x06}",
+    b"HTTP/1.1 200 OK\r\ncontent-encoding: zstd\r\n\r\n\x28\xb5\x2f\xfd\0\x38\x29\0\0hello",
+    b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\n\r\n\x0b\x02\x80hello\x03",
+    b"HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\ncontent-length: 9\r\n\r\nffffffffff\r\n",
 ];
 
 /// How many inputs there are: few enough for every day, or many.
@@ -34,8 +38,8 @@ fn inputs(few: usize, many: usize) -> usize {
 }
 
 /// A good input with some of its bytes changed, left out, doubled or taken from another.
-fn broken(seeds: &[&str], random: &mut StdRng) -> Vec<u8> {
-    let seed = |random: &mut StdRng| seeds[random.random_range(0..seeds.len())].as_bytes().to_vec();
+fn broken<Seed: AsRef<[u8]>>(seeds: &[Seed], random: &mut StdRng) -> Vec<u8> {
+    let seed = |random: &mut StdRng| seeds[random.random_range(0..seeds.len())].as_ref().to_vec();
     let mut bytes = seed(random);
     for _ in 0..random.random_range(0..6) {
         let at = random.random_range(0..=bytes.len());

@@ -13,6 +13,8 @@ mod rules;
 mod rules_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod written_tests;
 
 pub use embedded::{Embedding, embedded_ipv4};
 pub use event::{EgressEvent, EgressOrigin};

@@ -96,7 +96,8 @@ pub(super) async fn response(checker: &Checker, bytes: &[u8]) {
     }
 }
 
-fn job(target: HttpTarget) -> Job {
+/// A job that asks for one attempt, now.
+pub(crate) fn job(target: HttpTarget) -> Job {
     let scheduled_at = Utc::now();
     Job {
         check_id: CheckId::default(),

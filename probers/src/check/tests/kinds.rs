@@ -68,6 +68,29 @@ async fn no_kind_dials_an_address_that_the_shield_refuses() {
 }
 
 #[tokio::test]
+async fn a_resolver_that_the_shield_refuses_hears_nothing() {
+    let canary = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let asking = |name: &str| {
+        let target = json!({"type": "dns", "name": name, "record_type": "A",
+            "resolver": canary.local_addr().unwrap().to_string()});
+        let target: Target = serde_json::from_value(target).unwrap();
+        Job { target, timeout_ms: 200, ..job(get("http://stand-in.invalid")) }
+    };
+    let strict = Checker::new(Shield::new(Vec::new(), Vec::new()).unwrap()).unwrap();
+    let message = strict.run(&asking("forbidden.example")).await;
+    assert_failed(&message.result, FailureCause::ShieldRefused);
+    assert_eq!(message.refusal.unwrap().range, "127.0.0.0/8");
+    // Positive control: where its address is allowed it is asked, and that is the first it hears.
+    assert_failed(
+        &checker().run(&asking("allowed.example")).await.result,
+        FailureCause::DnsTimeout,
+    );
+    let mut packet = [0; 512];
+    let length = canary.recv(&mut packet).await.unwrap();
+    assert!(packet[..length].windows(7).any(|bytes| bytes == b"allowed"), "{packet:?}");
+}
+
+#[tokio::test]
 async fn a_question_is_answered_with_what_the_name_has() {
     let found = |result: CheckResult| result.findings.unwrap().answers;
     let result = asked("good.example", "A", &["93.184.216.35"]).await;

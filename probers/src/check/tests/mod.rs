@@ -7,6 +7,7 @@ mod hostile;
 mod http;
 mod http2;
 mod kinds;
+mod proxy;
 mod redirects;
 mod target;
 mod tls;
@@ -17,11 +18,12 @@ use std::time::Duration;
 use chrono::Utc;
 use pulsetrail_domain::check::{CheckResult, FailureCause, Outcome};
 use pulsetrail_domain::monitor::{HttpTarget, Retries, Target, TargetUrl};
-use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region};
+use pulsetrail_domain::{MonitorId, OrganizationId, Region};
 use pulsetrail_infra::messages::{Job, ResultMessage};
 use rustls::RootCertStore;
 
 use super::{Checker, TlsClients};
+use crate::fuzz_tests::entries;
 use crate::shield::Shield;
 
 /// A shield that lets loopback IPv4 through and nothing else that its table refuses.
@@ -42,21 +44,8 @@ fn get(url: &str) -> HttpTarget {
 }
 
 fn job(target: HttpTarget) -> Job {
-    let scheduled_at = Utc::now();
-    Job {
-        check_id: CheckId::default(),
-        monitor_id: MonitorId::default(),
-        organization_id: OrganizationId::default(),
-        region: Region::default(),
-        scheduled_at,
-        deadline: scheduled_at + Duration::from_secs(60),
-        target: Target::Http(target),
-        timeout_ms: 10_000,
-        retries: Retries::default(),
-        config_version: 3,
-        valid_for_ms: 130_000,
-        secrets: Default::default(),
-    }
+    let one = entries::job(target);
+    Job { timeout_ms: 10_000, retries: Retries::default(), config_version: 3, ..one }
 }
 
 async fn check(target: HttpTarget) -> ResultMessage {

@@ -6,12 +6,11 @@ mod zone;
 
 use std::time::Duration;
 
-use chrono::Utc;
 use futures_util::stream::{self, StreamExt as _};
+use pulsetrail_domain::CheckId;
 use pulsetrail_domain::check::Outcome;
 use pulsetrail_domain::egress::EgressEvent;
-use pulsetrail_domain::monitor::{HttpTarget, Retries, Target, TargetUrl};
-use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region};
+use pulsetrail_domain::monitor::{HttpTarget, Retries, TargetUrl};
 use pulsetrail_infra::messages::Job;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -20,6 +19,7 @@ use uuid::Uuid;
 use super::resolve::Resolver;
 use super::*;
 use crate::check::Checker;
+use crate::fuzz_tests::entries;
 use canaries::{Canaries, GOOD};
 use zone::{KINDS, Kind, Zone};
 
@@ -121,20 +121,11 @@ async fn a_client_that_resolves_again_to_dial_is_caught() {
 
 fn job(number: usize, host: &str, port: u16) -> Job {
     let url = TargetUrl::try_from(format!("http://{host}:{port}/")).unwrap();
-    let scheduled_at = Utc::now();
     Job {
         check_id: CheckId(Uuid::from_u128(number as u128)),
-        monitor_id: MonitorId::default(),
-        organization_id: OrganizationId::default(),
-        region: Region::default(),
-        scheduled_at,
-        deadline: scheduled_at + Duration::from_secs(60),
-        target: Target::Http(HttpTarget::get(url)),
         timeout_ms: 60_000,
         retries: Retries { max_attempts: 3, ..Retries::default() },
-        config_version: 1,
-        valid_for_ms: 130_000,
-        secrets: Default::default(),
+        ..entries::job(HttpTarget::get(url))
     }
 }
 
