@@ -10,6 +10,7 @@ mod http;
 mod live;
 mod memory;
 mod path;
+mod probes;
 mod queue;
 mod ready;
 mod record;
@@ -50,6 +51,9 @@ async fn run(only: Option<&str>) {
     }
     if wanted(&http::FIGURES) {
         http::measure(&mut table, only).await;
+    }
+    if wanted(&probes::FIGURES) {
+        probes::measure(&mut table, only).await;
     }
     if wanted(&["shield_judge_ns"]) {
         shield::measure(&mut table);

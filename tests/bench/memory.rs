@@ -72,6 +72,17 @@ fn kilobytes(text: &str, name: &str) -> f64 {
     line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
 }
 
+/// Resident memory of a process in MB, of which what it shares counts in part.
+pub(crate) fn proportional_mb(pid: u32) -> f64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let proportional: f64 = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or_default();
+    proportional / 1_000.0
+}
+
 /// Adds a row for each process, beside what it took before the load.
 pub(crate) fn report(
     table: &mut Table,
