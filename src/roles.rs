@@ -8,6 +8,7 @@ use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use pulsetrail_commands::{CommandState, recorder};
 use pulsetrail_domain::Region;
+use pulsetrail_infra::engines::kept_secret;
 use pulsetrail_infra::http::{AccessTokens, Authenticator};
 use pulsetrail_infra::instances::{Instance, LiveProbers, announce, announce_prober};
 use pulsetrail_infra::kafka::Kafka;
@@ -28,6 +29,10 @@ use crate::{api_document, manners, server, shutdown};
 pub(crate) const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Under which names `up` keeps what tokens are signed with, and what secrets are sealed with.
+pub(crate) const JWT_SECRET: &str = "jwt";
+pub(crate) const SECRET_KEY: &str = "secret_key";
 
 /// A role of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +74,9 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
 
     if let Role::Prober(region) = &role {
         let (kafka, keyring) = (kafka(&settings)?, keyring(&settings)?);
+        if keyring.is_none() {
+            tracing::warn!("without PULSETRAIL_SECRET_KEY no check that needs a secret is made");
+        }
         let routes = probe_http::router(readiness, metrics);
         let http = tokio::spawn(server::serve(listener, routes, shutdown.clone()));
         let mut own = settings.egress_deny.clone();
@@ -162,8 +170,15 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
     own: &[SocketAddr],
 ) -> anyhow::Result<()> {
-    let Some(secret) = &settings.jwt_secret else {
-        bail!("PULSETRAIL_JWT_SECRET must be set: only `up` makes one");
+    let secret = match &settings.jwt_secret {
+        Some(given) => Some(given.clone()),
+        None => kept_secret(&settings.data_dir, JWT_SECRET)?,
+    };
+    let (Some(secret), Some(keyring)) = (secret, keyring(settings)?) else {
+        bail!(
+            "PULSETRAIL_JWT_SECRET and PULSETRAIL_SECRET_KEY must be set, or PULSETRAIL_DATA_DIR \
+             name the directory of an `up`, which has made them"
+        );
     };
     let ready = readiness.of_role("server");
     let Connected { store, kafka, clickhouse } = connected.clone();
@@ -184,7 +199,7 @@ pub(crate) async fn serve(
         store.clone(),
         kafka.clone(),
         authenticator.clone(),
-        keyring(settings)?,
+        keyring,
         settings,
         egress_deny,
     )
@@ -210,12 +225,14 @@ pub(crate) async fn serve(
     announcing.await.context("announcing ended")
 }
 
-/// The keys that secrets are sealed and opened with.
-fn keyring(settings: &Settings) -> anyhow::Result<Keyring> {
-    let Some(key) = &settings.secret_key else {
-        bail!("PULSETRAIL_SECRET_KEY must be set: only `up` makes one");
+/// The keys that secrets are sealed and opened with, if the settings name one or an `up` has left one in
+/// the data directory.
+fn keyring(settings: &Settings) -> anyhow::Result<Option<Keyring>> {
+    let key = match &settings.secret_key {
+        Some(given) => Some(given.clone()),
+        None => kept_secret(&settings.data_dir, SECRET_KEY)?.map(Into::into),
     };
-    Ok(Keyring::new(key, &settings.secret_key_previous)?)
+    Ok(key.map(|key| Keyring::new(&key, &settings.secret_key_previous)).transpose()?)
 }
 
 /// Announces this server, and listens to the probers, until `shutdown`.

@@ -49,10 +49,10 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
     settings.kafka_brokers = Some(urls.kafka_brokers);
     settings.clickhouse_url = Some(clickhouse_url.clone());
     if settings.jwt_secret.is_none() {
-        settings.jwt_secret = Some(engines.data_dir().secret("jwt")?);
+        settings.jwt_secret = Some(engines.data_dir().secret(roles::JWT_SECRET)?);
     }
     if settings.secret_key.is_none() {
-        settings.secret_key = Some(engines.data_dir().secret("secret_key")?.into());
+        settings.secret_key = Some(engines.data_dir().secret(roles::SECRET_KEY)?.into());
     }
 
     let result = async {

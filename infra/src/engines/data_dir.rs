@@ -116,7 +116,7 @@ impl DataDir {
 ///
 /// # Errors
 /// [`EngineError::DataDir`].
-pub(super) fn kept_secret(path: &Path, name: &str) -> Result<Option<String>, EngineError> {
+pub fn kept_secret(path: &Path, name: &str) -> Result<Option<String>, EngineError> {
     let secret = read_if_there(&path.join("secrets").join(name))?;
     let secret = secret.trim();
     Ok((!secret.is_empty()).then(|| secret.to_owned()))

@@ -17,7 +17,7 @@ pub mod supervisor;
 use std::net::SocketAddr;
 use std::path::Path;
 
-pub use data_dir::DataDir;
+pub use data_dir::{DataDir, kept_secret};
 pub use error::EngineError;
 pub use settings::{Engine, EngineSettings, EngineUrls, Progress};
 

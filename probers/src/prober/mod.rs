@@ -72,7 +72,8 @@ pub enum ProberError {
 }
 
 /// Makes the checks of `region`, at most `concurrency` at once, until `shutdown`; then it ends or
-/// abandons those under way within a few seconds. `keyring` opens their secrets. `ready` is called once, when the prober is a member
+/// abandons those under way within a few seconds. `keyring` opens their secrets; without one, checks that
+/// need any are reported as failed. `ready` is called once, when the prober is a member
 /// of its group.
 ///
 /// # Errors
@@ -80,7 +81,7 @@ pub enum ProberError {
 pub async fn run(
     kafka: &Kafka,
     region: &Region,
-    (shield, keyring): (&Shield, Keyring),
+    (shield, keyring): (&Shield, Option<Keyring>),
     concurrency: usize,
     shutdown: CancellationToken,
     ready: impl Fn(),
@@ -90,7 +91,10 @@ pub async fn run(
     // Reading the trusted roots blocks.
     let checker = tokio::task::spawn_blocking(move || Checker::new(shield));
     let checker = checker.await.map_err(|error| rustls::Error::General(error.to_string()))??;
-    let checker = checker.opening_with(keyring);
+    let checker = match keyring {
+        Some(keyring) => checker.opening_with(keyring),
+        None => checker,
+    };
     let concurrency = concurrency.max(1);
     let desk = Arc::new(Desk {
         checker,
