@@ -98,6 +98,7 @@ impl Drop for Awaited {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
+    use pulsetrail_domain::catalogue::current_version;
     use pulsetrail_domain::{OrganizationId, Position, timestamp_from_millis};
     use serde_json::json;
     use serde_json::value::to_raw_value;
@@ -119,7 +120,7 @@ mod tests {
             aggregate_id: monitor_id.to_string(),
             sequence: 1,
             event_type: "CheckCompleted".to_owned(),
-            event_version: "1.1".to_owned(),
+            event_version: current_version("health", "CheckCompleted").unwrap().to_owned(),
             recorded_at: timestamp_from_millis(3),
             payload: to_raw_value(&payload).unwrap(),
         }

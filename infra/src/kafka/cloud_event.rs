@@ -138,6 +138,7 @@ pub fn event_from_message(message: &impl Message) -> Result<(Event, Position), M
 
 #[cfg(test)]
 mod tests {
+    use pulsetrail_domain::catalogue::current_version;
     use rdkafka::Timestamp;
     use rdkafka::message::OwnedMessage;
 
@@ -164,7 +165,7 @@ mod tests {
             aggregate_id: "some id".to_owned(),
             sequence: 3,
             event_type: "WentDown".to_owned(),
-            event_version: "1.1".to_owned(),
+            event_version: current_version("health", "WentDown").unwrap().to_owned(),
             recorded_at: DateTime::from_timestamp_micros(1_700_000_000_123_456).unwrap(),
             payload: RawValue::from_string(r#"{"a":1}"#.to_owned()).unwrap(),
         };
