@@ -10,6 +10,7 @@ use pulsetrail_infra::kafka::{Kafka, message_headers};
 use pulsetrail_infra::messages::{JOB_TYPE, Job};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{FutureRecord, Producer as _};
+use tokio::net::TcpListener;
 use tokio::process::Child;
 
 use super::target::Answering;
@@ -44,13 +45,20 @@ pub(super) struct Prober {
     child: Child,
     results: BaseConsumer,
     topic: String,
+    /// Where it says whether it is ready.
+    url: String,
 }
 
 impl Prober {
     /// Starts one that trusts the target.
     pub(super) async fn start(corner: &Corner, concurrency: usize, target: &Answering) -> Self {
+        // A port that was free a moment ago; nobody else on this machine asks for it by number.
+        let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = free.local_addr().expect("its address");
+        drop(free);
         let mut command = corner.command(["prober"]);
         command
+            .env("PULSETRAIL_LISTEN", address.to_string())
             .env("PULSETRAIL_PROBER_CONCURRENCY", concurrency.to_string())
             .env("PULSETRAIL_LOG", "warn")
             .stdout(Stdio::null())
@@ -61,7 +69,12 @@ impl Prober {
         let kafka = corner.kafka();
         let results = kafka.group_config("bench").create().expect("a consumer");
         let child = command.spawn().expect("the prober starts");
-        Self { child, results, topic: kafka.topics.results() }
+        Self { child, results, topic: kafka.topics.results(), url: format!("http://{address}") }
+    }
+
+    /// Waits until it takes jobs.
+    pub(super) async fn until_ready(&self) {
+        pulsetrail_harness::until_ready(&self.url).await;
     }
 
     pub(super) fn pid(&self) -> u32 {

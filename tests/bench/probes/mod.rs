@@ -107,6 +107,7 @@ async fn in_flight(table: &mut Table) {
     let kafka = corner.kafka();
     loaded::fill(&kafka, std::iter::empty()).await;
     let prober = Prober::start(&corner, IN_FLIGHT * 5 / 4, &target).await;
+    prober.until_ready().await;
     let before = memory::proportional_mb(prober.pid());
     loaded::fill(&kafka, (0..IN_FLIGHT).map(|number| job(number, &target, hosts))).await;
     target.until_held(IN_FLIGHT).await;
