@@ -31,11 +31,22 @@ pub struct SharesLimit {
     asked: Arc<AtomicU32>,
 }
 
-/// What a server has of a subject's limit.
-struct Share {
-    left: u32,
-    /// Until when the rest may be used; of a share with none left, until when no other is to be had.
-    until: Instant,
+/// What a server has of a subject's limit, and until when that holds.
+enum Share {
+    /// So many may come yet.
+    Left(u32, Instant),
+    /// No share is to be had.
+    Refused(Instant),
+}
+
+impl Share {
+    /// Whether it says nothing any more, and another share is to be asked for.
+    fn is_over(&self, now: Instant) -> bool {
+        match self {
+            Self::Left(left, until) => *left == 0 || *until <= now,
+            Self::Refused(until) => *until <= now,
+        }
+    }
 }
 
 impl SharesLimit {
@@ -60,35 +71,31 @@ impl SharesLimit {
         // Who comes while a share is being taken waits for it: a burst takes one, not one each.
         let mut share = share.lock().await;
         let now = Instant::now();
-        match (share.left, now < share.until) {
-            (1.., true) => {
-                share.left -= 1;
-                return Ok(());
-            }
-            (0, true) => return Err(Problem::too_many_requests(share.until - now)),
-            (_, false) => {}
+        if share.is_over(now) {
+            *share = match self.limit.take(subject, self.size).await? {
+                None => Share::Left(self.size, now + GOOD_FOR),
+                Some(wait) => Share::Refused(now + wait),
+            };
         }
-        match self.limit.take(subject, self.size).await? {
-            None if self.size > 1 => *share = Share { left: self.size - 1, until: now + GOOD_FOR },
-            None => {}
-            Some(wait) => {
-                *share = Share { left: 0, until: now + wait };
-                return Err(Problem::too_many_requests(wait));
+        match &mut *share {
+            Share::Left(left, _) => {
+                *left -= 1;
+                Ok(())
             }
+            Share::Refused(until) => Err(Problem::too_many_requests(*until - now)),
         }
-        Ok(())
     }
 
     fn share_of(&self, subject: &str) -> Arc<AsyncMutex<Share>> {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         if self.asked.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             let now = Instant::now();
-            shares.retain(|_, share| share.try_lock().map_or(true, |share| now < share.until));
+            shares.retain(|_, share| share.try_lock().map_or(true, |share| !share.is_over(now)));
         }
         if let Some(share) = shares.get(subject) {
             return share.clone();
         }
-        let none = Arc::new(AsyncMutex::new(Share { left: 0, until: Instant::now() }));
+        let none = Arc::new(AsyncMutex::new(Share::Left(0, Instant::now())));
         shares.insert(subject.to_owned(), none.clone());
         none
     }

@@ -123,6 +123,10 @@ async fn the_use_of_keys_is_counted_at_all_servers_together_in_shares() {
     // A burst takes one share of ten, and not one each.
     let burst = tokio::join!(use_it(&one), use_it(&one), use_it(&one), use_it(&one));
     assert_eq!(burst, (200, 200, 200, 200));
+    // Where a share is used up there is another, as long as the limit has any.
+    for number in 0..10 {
+        assert_eq!(use_it(&one).await, 200, "{number}");
+    }
     // At all the others together it was used up meanwhile.
     let used_up = "update rate_limits set free_at = clock_timestamp() + interval '1 hour'";
     sqlx::query(used_up).execute(&one.store.write).await.unwrap();
