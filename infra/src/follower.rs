@@ -52,13 +52,26 @@ pub struct Follower {
     waiting: VecDeque<Event>,
     /// Messages at fault that are not kept yet.
     dead: Vec<Letter>,
+    /// How soon an event is to be there.
+    haste: Haste,
+}
+
+/// How soon a follower is to have an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// At once: the broker answers for each event, or for as many as came meanwhile.
+    Prompt,
+    /// Within a tenth of a second: the broker answers for all that came by then, which costs both sides
+    /// a small part of it.
+    Calm,
 }
 
 impl Follower {
     /// A follower that begins after `applied`.
     #[must_use]
-    pub fn new(pool: PgPool, kafka: Kafka, applied: Position) -> Self {
+    pub fn new(pool: PgPool, kafka: Kafka, applied: Position, haste: Haste) -> Self {
         Self {
+            haste,
             pool,
             kafka,
             applied,
@@ -120,7 +133,10 @@ impl Follower {
     }
 
     async fn subscribe(&self) -> Result<StreamConsumer, FollowError> {
-        let consumer = self.kafka.lone_consumer()?;
+        let consumer = match self.haste {
+            Haste::Prompt => self.kafka.lone_consumer()?,
+            Haste::Calm => self.kafka.calm_consumer()?,
+        };
         let topic = self.kafka.topics.events();
         // The call blocks: not on a thread that others wait for.
         let subscribed = tokio::task::spawn_blocking(move || {

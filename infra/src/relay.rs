@@ -19,7 +19,6 @@ use pulsetrail_domain::Position;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use sqlx::postgres::PgListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -30,8 +29,8 @@ use crate::kafka::{Kafka, event_headers, traced};
 use crate::lease::{Lease, work_under_lease};
 use crate::metrics;
 use crate::store::{
-    EVENTS_CHANNEL, Event, Store, StoreError, claim_checkpoint, read_after,
-    save_claimed_checkpoint, traces_of, unpublished, until_notified,
+    Event, Store, StoreError, Tail, claim_checkpoint, save_claimed_checkpoint, traces_of,
+    unpublished,
 };
 use crate::trace::Traceparent;
 use crate::vitals::Stage;
@@ -124,17 +123,13 @@ async fn send(
     sent: mpsc::Sender<Sent>,
 ) -> Result<(), RelayError> {
     let topic = kafka.topics.events();
-    let mut listener = PgListener::connect_with(&store.read).await.map_err(StoreError::from)?;
-    listener.listen(EVENTS_CHANNEL).await.map_err(StoreError::from)?;
+    let mut tail = Tail::new(store.read.clone(), published);
     while !lost.is_cancelled() {
-        let page = read_after(&store.read, published, PAGE).await?;
-        let Some(last) = page.last().map(|event| event.position) else {
-            tokio::select! {
-                () = lost.cancelled() => {}
-                waited = until_notified(&mut listener) => waited?,
-            }
-            continue;
+        let page = tokio::select! {
+            () = lost.cancelled() => break,
+            page = tail.next_batch(PAGE) => page?,
         };
+        let Some(last) = page.last().map(|event| event.position) else { continue };
         let traces = traces_of(&store.read, &page).await?;
         let stored_ms = page.iter().map(|event| event.recorded_at.timestamp_millis()).sum();
         let deliveries = hand_over(producer, &topic, &page, &traces, published)?;

@@ -18,6 +18,9 @@ const WORKERS: usize = 16;
 const FOR: Duration = Duration::from_secs(5);
 const COMMANDS_PER_SECOND: u32 = 200;
 const COMMANDS: u32 = 2_000;
+/// Monitors that are paused and resumed in turn: each less often than every second, or all that is measured
+/// would be the reading of long histories that nobody's monitors have.
+const COMMANDED: usize = 1_000;
 /// Requests before those that are measured: connections are opened, and Kafka's compiler is at work for the
 /// first seconds that it has any.
 const WARM_UP: u32 = 2_000;
@@ -41,10 +44,7 @@ pub(crate) async fn measure(table: &mut Table, only: Option<&str>) {
         push(table, "read_monitor_per_s", value, constant);
     }
     if wanted("command_ms") {
-        let mut monitors = Vec::new();
-        for _ in 0..50 {
-            monitors.push(format!("/api/v1/monitors/{}", register(&user, &body).await));
-        }
+        let monitors = register_many(&user, &body).await;
         let mut constants = paced(&user, |_| (Method::GET, CONSTANT.to_owned())).await;
         let mut commands = paced(&user, |number| {
             let monitor = &monitors[number as usize % monitors.len()];
@@ -76,6 +76,16 @@ fn push(table: &mut Table, name: &str, value: f64, constant: f64) {
 async fn register(user: &User, body: &Value) -> String {
     let answer = user.post("/api/v1/monitors", body).await;
     answer.body["id"].as_str().expect("a monitor").to_owned()
+}
+
+/// The paths of as many monitors.
+async fn register_many(user: &User, body: &Value) -> Vec<String> {
+    let operation = json!({ "action": "register", "monitor": body });
+    let operations = json!({ "operations": vec![operation; COMMANDED] });
+    let answer = user.post("/api/v1/monitors/bulk", &operations).await;
+    let items = answer.body["items"].as_array().expect("results");
+    let id = |item: &Value| item["id"].as_str().expect("a monitor").to_owned();
+    items.iter().map(|item| format!("/api/v1/monitors/{}", id(item))).collect()
 }
 
 /// How many requests a second are answered, with each connection busy all the time.

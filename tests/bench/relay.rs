@@ -9,10 +9,9 @@ use pulsetrail_domain::Position;
 use pulsetrail_harness::eventually;
 use pulsetrail_infra::kafka::{Kafka, METADATA_TIMEOUT, event_from_message};
 use pulsetrail_infra::relay;
-use pulsetrail_infra::store::{EVENTS_CHANNEL, Store, append_batch, head, read_after};
+use pulsetrail_infra::store::{Store, Tail, append_batch, head};
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use sqlx::postgres::PgListener;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -117,18 +116,13 @@ async fn commits(
 }
 
 /// Reads as many events as they are committed, and when.
-async fn read_on(store: Store, mut after: Position, count: usize) -> HashMap<Position, Instant> {
-    let mut listener = PgListener::connect_with(&store.read).await.expect("a listener");
-    listener.listen(EVENTS_CHANNEL).await.expect("the channel");
+async fn read_on(store: Store, after: Position, count: usize) -> HashMap<Position, Instant> {
+    let mut tail = Tail::new(store.read.clone(), after);
     let mut read = HashMap::new();
     while read.len() < count {
-        let page = read_after(&store.read, after, 1_000).await.expect("events");
+        let page = tail.next_batch(1_000).await.expect("events");
         let now = Instant::now();
         read.extend(page.iter().map(|event| (event.position, now)));
-        match page.last() {
-            Some(last) => after = last.position,
-            None => drop(listener.recv().await.expect("a notification")),
-        }
     }
     read
 }

@@ -8,7 +8,7 @@ use pulsetrail_domain::monitor::{Monitor, MonitorCommand, MonitorRequest};
 use pulsetrail_domain::{MonitorId, OrganizationId, Position, Region};
 use pulsetrail_harness::{Corner, Target, User, eventually};
 use pulsetrail_infra::dead_letters::{self, LetterStatus, Scope};
-use pulsetrail_infra::follower::Follower;
+use pulsetrail_infra::follower::{Follower, Haste};
 use pulsetrail_infra::kafka::{attribute, event_from_message};
 use pulsetrail_infra::relay;
 use pulsetrail_infra::store::{
@@ -161,7 +161,8 @@ async fn an_event_in_an_old_version_is_seen_in_the_current_one_by_every_reader()
                 break;
             }
         }
-        let mut follower = Follower::new(store.read.clone(), kafka.clone(), Position::START);
+        let mut follower =
+            Follower::new(store.read.clone(), kafka.clone(), Position::START, Haste::Prompt);
         let followed = follower.next_batch(10).await.unwrap();
         assert_current("the follower", &followed[1]);
         the_roles_know_it(&corner, &store, organization, monitor, &shutdown).await;

@@ -12,6 +12,10 @@ use super::{
 };
 
 const ENGINE: Engine = Engine::ClickHouse;
+/// Analytics give way: a merge of parts must delay neither commands nor checks.
+const NICENESS: u8 = 10;
+/// How long it may take to close its tables.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// The user that the front lets in.
 const USER: &str = "pulsetrail";
 
@@ -41,8 +45,12 @@ pub(super) async fn start(
         .args([OsString::from("--library"), library.into()])
         .args(["--user", USER])
         .env("CHDB_PASSWORD", &password);
-    let spec =
-        ChildSpec { current_dir: Some(folder), stop_timeout: Duration::from_secs(15), ..spec };
+    let spec = ChildSpec {
+        niceness: NICENESS,
+        current_dir: Some(folder),
+        stop_timeout: STOP_TIMEOUT,
+        ..spec
+    };
     let child = supervisor::supervise(spec)
         .await
         .map_err(|error| EngineError::Start { engine: ENGINE, detail: error.to_string() })?;

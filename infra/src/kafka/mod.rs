@@ -115,13 +115,27 @@ impl Kafka {
     /// # Errors
     /// When librdkafka refuses a setting.
     pub fn lone_consumer(&self) -> Result<StreamConsumer, KafkaError> {
-        self.config()
+        self.lone_config().create()
+    }
+
+    /// The same for one that need not have a message sooner than in a tenth of a second: the broker
+    /// answers so often, or as soon as there is much, and not for every message.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a setting.
+    pub fn calm_consumer(&self) -> Result<StreamConsumer, KafkaError> {
+        self.lone_config().set("fetch.min.bytes", "262144").create()
+    }
+
+    fn lone_config(&self) -> ClientConfig {
+        let mut config = self.config();
+        config
             // librdkafka wants a name although nothing is committed under it.
             .set("group.id", format!("{}.follower", self.topics.prefix()))
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "latest")
-            .set("fetch.wait.max.ms", "100")
-            .create()
+            .set("fetch.wait.max.ms", "100");
+        config
     }
 }
 

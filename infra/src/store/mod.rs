@@ -50,7 +50,6 @@ pub use secrets::{load_every_sealed, load_sealed};
 pub use snapshot::{Snapshot, load_snapshots, save_snapshots};
 pub use stored_monitor::StoredMonitor;
 pub use tail::Tail;
-pub(crate) use tail::until_notified;
 pub use traces::save_check_trace;
 pub(crate) use traces::traces_of;
 pub(crate) use upcast::to_current;
@@ -62,7 +61,7 @@ pub const APPEND_LOCK: i64 = 7_013_846_129;
 static SCHEMA: Migrator = sqlx::migrate!("../schemas/postgres");
 
 /// The channel that every append notifies.
-pub const EVENTS_CHANNEL: &str = "pulsetrail_events";
+pub(crate) const EVENTS_CHANNEL: &str = "pulsetrail_events";
 
 /// How long a connection may lie idle before it is asked whether the server is still there.
 const ASK_AFTER: Duration = Duration::from_secs(1);

@@ -1,9 +1,12 @@
 //! The configuration half of the monitors' read model.
 
+use std::collections::HashMap;
+
 use pulsetrail_domain::monitor::{Monitor, MonitorConfig, MonitorEvent};
 use pulsetrail_domain::{MonitorId, OrganizationId};
 use sqlx::PgPool;
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use super::{Event, StoreError};
 
@@ -20,6 +23,33 @@ impl MonitorViewWriter {
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self { pool }
+    }
+
+    /// Those of the given events that the view has not taken in yet, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub async fn missing<'a>(
+        &self,
+        events: impl Iterator<Item = &'a Event>,
+    ) -> Result<Vec<&'a Event>, StoreError> {
+        let events: Vec<(&Event, MonitorId)> =
+            events.filter_map(|event| Some((event, event.monitor_id()?))).collect();
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let monitors: Vec<Uuid> = events.iter().map(|(_, monitor_id)| monitor_id.0).collect();
+        let known: Vec<(Uuid, i64)> = sqlx::query_as(
+            "select monitor_id, version from monitor_view where monitor_id = any($1)",
+        )
+        .bind(monitors)
+        .fetch_all(&self.pool)
+        .await?;
+        let known: HashMap<Uuid, i64> = known.into_iter().collect();
+        let is_missing = |(event, monitor_id): &(&Event, MonitorId)| {
+            known.get(&monitor_id.0).is_none_or(|version| event.sequence > *version)
+        };
+        Ok(events.into_iter().filter(is_missing).map(|(event, _)| event).collect())
     }
 
     /// Applies an event of the log, whatever its aggregate.

@@ -20,13 +20,16 @@ pub struct Tail {
     connection: Option<PgListener>,
     /// The last event that was handed out.
     applied: Position,
+    /// Whether the log ended there when it was last read: then there is nothing to read until somebody
+    /// appends, who is heard of on the connection that has been listening since before.
+    is_at_end: bool,
 }
 
 impl Tail {
     /// A tail that begins after `applied`.
     #[must_use]
     pub fn new(pool: PgPool, applied: Position) -> Self {
-        Self { pool, connection: None, applied }
+        Self { pool, connection: None, applied, is_at_end: false }
     }
 
     /// The next events, at least one and at most `limit`, waiting for them as long as it takes.
@@ -41,24 +44,29 @@ impl Tail {
             None => {
                 let mut connection = PgListener::connect_with(&self.pool).await?;
                 connection.listen(EVENTS_CHANNEL).await?;
+                // What was appended while nobody listened is not told.
+                self.is_at_end = false;
                 connection
             }
         };
         loop {
+            if self.is_at_end {
+                until_notified(&mut connection).await?;
+            }
             let events = read_after(&mut connection, self.applied, limit).await?;
+            self.is_at_end = (events.len() as i64) < limit;
             if let Some(last) = events.last() {
                 self.applied = last.position;
                 self.connection = Some(connection);
                 return Ok(events);
             }
-            until_notified(&mut connection).await?;
         }
     }
 }
 
 /// Waits until something was appended, or for as long as nobody should wait without a look. One look
 /// serves every notification that came before it.
-pub(crate) async fn until_notified(listener: &mut PgListener) -> Result<(), StoreError> {
+async fn until_notified(listener: &mut PgListener) -> Result<(), StoreError> {
     if let Ok(notified) = tokio::time::timeout(LOOK_EVERY, listener.recv()).await {
         notified?;
         while listener.next_buffered().is_some() {}

@@ -20,7 +20,7 @@ use chrono::Utc;
 use pulsetrail_domain::Region;
 use pulsetrail_domain::monitor::Monitor;
 use pulsetrail_infra::dead_letters::Letter;
-use pulsetrail_infra::follower::Follower;
+use pulsetrail_infra::follower::{Follower, Haste};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::lease::{Lease, work_under_lease};
 use pulsetrail_infra::store::{Event, Store, StoreError};
@@ -106,7 +106,7 @@ async fn schedule(
         "the roster is read"
     );
     let emitter = Emitter::new(roster, kafka)?;
-    let follower = Follower::new(store.read.clone(), kafka.clone(), position);
+    let follower = Follower::new(store.read.clone(), kafka.clone(), position, Haste::Prompt);
     let (sender, events) = mpsc::channel(4);
     ready();
     tokio::select! {

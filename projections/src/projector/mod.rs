@@ -19,7 +19,7 @@ use clickhouse::Client;
 use pulsetrail_domain::Position;
 use pulsetrail_infra::clickhouse::ClickHouseError;
 use pulsetrail_infra::dead_letters::LogRetries;
-use pulsetrail_infra::follower::Follower;
+use pulsetrail_infra::follower::{Follower, Haste};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::lease::{Lease, work_under_lease};
 use pulsetrail_infra::metrics;
@@ -110,7 +110,8 @@ async fn session(
     backoff: &mut Backoff,
 ) -> Result<(), ProjectorError> {
     let resumed = resume(store, client).await?;
-    let follower = Follower::new(store.read.clone(), kafka.clone(), resumed.position);
+    let (pool, from) = (store.read.clone(), resumed.position);
+    let follower = Follower::new(pool, kafka.clone(), from, Haste::Calm);
     let mut session = Session {
         store,
         client,

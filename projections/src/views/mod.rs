@@ -8,7 +8,7 @@ use std::time::Duration;
 use pulsetrail_domain::Position;
 use pulsetrail_domain::monitor::Monitor;
 use pulsetrail_infra::dead_letters::{Letter, LogRetries};
-use pulsetrail_infra::follower::Follower;
+use pulsetrail_infra::follower::{Follower, Haste};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::lease::{Lease, work_under_lease};
 use pulsetrail_infra::metrics;
@@ -39,7 +39,7 @@ async fn follow(store: &Store, kafka: &Kafka, lease: Lease) -> Result<(), StoreE
     let mut retries = LogRetries::load(&store.read, VIEWS).await?;
     let mut saved = retries.begin_at(load_checkpoint(&store.read, VIEWS).await?);
     let mut saved_at = Instant::now();
-    let mut follower = Follower::new(store.read.clone(), kafka.clone(), saved);
+    let mut follower = Follower::new(store.read.clone(), kafka.clone(), saved, Haste::Calm);
     let writer = MonitorViewWriter::new(store.write.clone());
     let mut backoff = Backoff::new();
     loop {
@@ -57,7 +57,7 @@ async fn follow(store: &Store, kafka: &Kafka, lease: Lease) -> Result<(), StoreE
         };
         backoff.reset();
         let mut applied = false;
-        for event in events.iter().filter(|event| event.aggregate_type == Monitor::AGGREGATE) {
+        for event in missing(&writer, &events, &lease.lost).await {
             apply(store, &writer, event, &lease.lost).await;
             if lease.lost.is_cancelled() {
                 return Ok(());
@@ -81,6 +81,25 @@ async fn save(store: &Store, position: Position) -> Result<(), StoreError> {
     save_checkpoint(&store.write, VIEWS, position).await?;
     metrics::projected(VIEWS, position.0);
     Ok(())
+}
+
+/// The events of monitors that the view has not: it has most, for a command writes it together with its
+/// event.
+async fn missing<'a>(
+    writer: &MonitorViewWriter,
+    events: &'a [Event],
+    lost: &CancellationToken,
+) -> Vec<&'a Event> {
+    let of_monitors = || events.iter().filter(|event| event.aggregate_type == Monitor::AGGREGATE);
+    let mut backoff = Backoff::new();
+    while !lost.is_cancelled() {
+        match writer.missing(of_monitors()).await {
+            Ok(missing) => return missing,
+            Err(error) => tracing::warn!(%error, "the views cannot be read for now"),
+        }
+        backoff.wait(lost).await;
+    }
+    Vec::new()
 }
 
 /// Applies an event, as often as it takes while Postgres is away.

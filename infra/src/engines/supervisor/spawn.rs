@@ -43,6 +43,7 @@ fn command(spec: &ChildSpec) -> Command {
         command.uid(user.uid).gid(user.gid);
     }
     let parent = std::process::id();
+    let niceness = libc::c_int::from(spec.niceness);
     let death_signal = spec.death_signal.number();
     let files: Vec<RawFd> = spec.inherit_files.iter().map(|file| file.as_raw_fd()).collect();
     // SAFETY: the closure makes system calls alone; it neither allocates nor takes a lock. The open files
@@ -50,6 +51,8 @@ fn command(spec: &ChildSpec) -> Command {
     unsafe {
         command.pre_exec(move || {
             keep_open(&files)?;
+            // Anybody may give way; where it fails nothing is lost but that.
+            libc::nice(niceness);
             // After the change of user, which clears it.
             die_with(parent, death_signal)
         });

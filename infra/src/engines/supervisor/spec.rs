@@ -65,6 +65,8 @@ pub struct ChildSpec {
     pub inherit_files: Vec<Arc<OwnedFd>>,
     /// The file that its output is appended to; above 10 MB it is put aside when the child starts.
     pub log: PathBuf,
+    /// How much it gives way to others for a processor: 0 as this process, up to 19.
+    pub niceness: u8,
     /// What happens when it ends by itself.
     pub restart: Restart,
     /// What the system sends it when this process dies; it must end the child without any doubt.
@@ -94,6 +96,7 @@ impl ChildSpec {
             user: None,
             inherit_files: Vec::new(),
             log: log.into(),
+            niceness: 0,
             restart: Restart::Always,
             death_signal: Signal::Kill,
             stop_signal: Signal::Terminate,
