@@ -2,6 +2,7 @@
 
 mod crowd;
 mod dropped;
+mod handed_over;
 pub(crate) mod jobs;
 mod limits;
 

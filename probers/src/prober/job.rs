@@ -16,10 +16,12 @@ use rdkafka::error::KafkaError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::assignment::Assignment;
 use super::hosts::HostLimits;
 use super::lane::{Lane, Permits};
 use super::pace::Pace;
 use super::recent::{Begun, Recent};
+use super::watermark::Ticket;
 use crate::check::{Checker, outcome_name};
 use crate::outbox::{Letter, Outbox};
 
@@ -46,6 +48,8 @@ pub(super) struct Desk {
 enum Dropped {
     /// Its deadline passed before its turn came.
     Deadline,
+    /// Its partition was taken away before its turn came: another prober makes it.
+    HandedOver,
 }
 
 /// What a job holds until it is finished.
@@ -55,34 +59,59 @@ pub(super) struct Taken {
     pub(super) place: Option<OwnedSemaphorePermit>,
     /// How long it lay in the queue.
     pub(super) lain: Duration,
+    /// What says whether it is still to be made here.
+    pub(super) claim: Claim,
+}
+
+/// A job's place in its partition, which may be taken away.
+pub(super) struct Claim {
+    pub(super) assignment: Assignment,
+    pub(super) ticket: Ticket,
+}
+
+impl Claim {
+    /// The job's check begins; false where another prober makes it.
+    fn begin(&self) -> bool {
+        self.assignment.watermarks().begin(self.ticket)
+    }
 }
 
 /// Finishes a job when its time has come: makes it, unless it is being made or was made already, or
-/// drops it.
-pub(super) async fn take(desk: Arc<Desk>, taken: Taken, job: Job, trace: Option<Traceparent>) {
-    let Taken { lane, mut place, lain } = taken;
+/// drops it. False where it is another prober's by then, and is not finished.
+pub(super) async fn take(desk: &Desk, taken: Taken, job: &Job, trace: Option<Traceparent>) -> bool {
+    let Taken { lane, mut place, lain, claim } = taken;
     let now = Utc::now();
     let left = (job.deadline - now).to_std().unwrap_or_default();
-    let _finished = match desk.recent.begin(job.check_id, job.deadline, now) {
-        Begun::First(finished) => finished,
-        Begun::Before(finished) => return finished.cancelled().await,
+    let making = loop {
+        match desk.recent.begin(job.check_id, job.deadline, now) {
+            Begun::First(making) => break making,
+            Begun::Before(finished) if finished.is_cancelled() => return true,
+            Begun::Before(finished) => finished.cancelled().await,
+        }
     };
     if left.is_zero() {
-        return drop_late(&job);
+        drop_late(job);
+        return true;
     }
     let slot_ms = job.scheduled_at.timestamp_millis();
     if lane == Lane::Scheduled && !desk.pace.admit(slot_ms, lain) {
         // Those that wait for their turn keep no place from those whose turn it is.
         let Ok(parked) = Arc::clone(&desk.parked).try_acquire_owned() else {
-            return drop_late(&job);
+            drop_late(job);
+            return true;
         };
         place = Some(parked);
         if !desk.pace.turn(left).await {
-            return drop_late(&job);
+            drop_late(job);
+            return true;
         }
     }
-    finish(desk, lane, job, trace).await;
+    let is_finished = finish(desk, lane, (job, &claim), trace).await;
+    if is_finished {
+        making.made();
+    }
     drop(place);
+    is_finished
 }
 
 fn drop_late(job: &Job) {
@@ -91,16 +120,27 @@ fn drop_late(job: &Job) {
 }
 
 /// Makes a job's check and delivers its result, as a part of the same trace, or drops the job. Either
-/// way it is finished then.
-async fn finish(desk: Arc<Desk>, lane: Lane, job: Job, trace: Option<Traceparent>) {
+/// way it is finished then, unless it is another prober's.
+async fn finish(
+    desk: &Desk,
+    lane: Lane,
+    (job, claim): (&Job, &Claim),
+    trace: Option<Traceparent>,
+) -> bool {
     let trace = trace.unwrap_or_else(|| Traceparent::of_check(job.check_id));
-    match make(&desk, lane, &job).await {
-        Ok(result) => deliver(&desk, &job, &result, &trace).await,
-        Err(Dropped::Deadline) => drop_late(&job),
+    match make(desk, lane, (job, claim)).await {
+        Ok(result) => deliver(desk, job, &result, &trace).await,
+        Err(Dropped::Deadline) => drop_late(job),
+        Err(Dropped::HandedOver) => return false,
     }
+    true
 }
 
-async fn make(desk: &Desk, lane: Lane, job: &Job) -> Result<ResultMessage, Dropped> {
+async fn make(
+    desk: &Desk,
+    lane: Lane,
+    (job, claim): (&Job, &Claim),
+) -> Result<ResultMessage, Dropped> {
     let left = (job.deadline - Utc::now()).to_std().map_err(|_| Dropped::Deadline)?;
     // First the host's turn, then a check's: who waits for a busy host keeps nobody else waiting.
     let turn = async {
@@ -109,6 +149,9 @@ async fn make(desk: &Desk, lane: Lane, job: &Job) -> Result<ResultMessage, Dropp
         Some((host, check))
     };
     let Ok(Some(_permits)) = timeout(left, turn).await else { return Err(Dropped::Deadline) };
+    if !claim.begin() {
+        return Err(Dropped::HandedOver);
+    }
     metrics::checks_in_flight(desk.checks.taken());
     let began = Instant::now();
     let result = desk.checker.run(job).await;

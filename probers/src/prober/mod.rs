@@ -2,7 +2,8 @@
 //!
 //! A job is finished when its result is in Kafka, or when it was dropped. What is committed is, for
 //! each partition, the end of the run of finished jobs: a prober that dies in between leaves jobs
-//! that are made again, and none that is never made.
+//! that are made again, and none that is never made. One that gives partitions away, because it stops or
+//! another joins, first finishes what it has begun ([`assignment`]).
 //!
 //! Checks on demand come through a topic of their own and have permits of their own ([`lane`]), so that
 //! they wait for no backlog.
@@ -37,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::assignment::Assignment;
 use self::hosts::HostLimits;
-use self::job::{Desk, Taken};
+use self::job::{Claim, Desk, Taken};
 use self::lane::{Lane, Permits};
 use self::pace::Pace;
 use self::recent::Recent;
@@ -160,6 +161,7 @@ async fn take_jobs(
         };
         tokio::select! {
             () = shutdown.cancelled() => break Ok(()),
+            () = assignment.handed_over() => assignment.let_go(consumer.as_ref()),
             _ = commit_now.tick() => {
                 while jobs.try_join_next().is_some() {}
                 commit(&assignment, &consumer);
@@ -176,6 +178,7 @@ async fn take_jobs(
             },
         }
     };
+    assignment.stop();
     drain(jobs).await;
     metrics::checks_in_flight(0);
     leave(assignment, consumer).await;
@@ -196,10 +199,12 @@ fn start(
         Ok(job) => {
             let (desk, assignment) = (Arc::clone(desk), assignment.clone());
             let trace = trace_of(message);
-            let taken = Taken { lane, place, lain: lain(message) };
+            let claim = Claim { assignment: assignment.clone(), ticket };
+            let taken = Taken { lane, place, lain: lain(message), claim };
             jobs.spawn(async move {
-                job::take(desk, taken, job, trace).await;
-                assignment.watermarks().finish(ticket);
+                if job::take(&desk, taken, &job, trace).await {
+                    assignment.finish(ticket);
+                }
             });
         }
         Err(error) => {
@@ -209,7 +214,7 @@ fn start(
             let (desk, assignment) = (Arc::clone(desk), assignment.clone());
             jobs.spawn(async move {
                 job::set_aside(&desk, &dead).await;
-                assignment.watermarks().finish(ticket);
+                assignment.finish(ticket);
                 drop(place);
             });
         }

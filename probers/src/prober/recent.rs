@@ -2,10 +2,10 @@
 //! delivered again, and no target is to see a second request for that.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pulsetrail_domain::{CheckId, Timestamp};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 /// When to look for checks that cannot come again first.
 const SWEEP_AT_LEAST: usize = 4_096;
@@ -24,17 +24,48 @@ struct Known {
 
 /// What is known of a check.
 #[derive(Debug)]
-pub(super) enum Begun {
-    /// Nothing: it is to be made, and is finished when the guard is dropped.
-    First(DropGuard),
-    /// It is being made, until this is cancelled, or was made.
+pub(super) enum Begun<'a> {
+    /// Nothing: it is to be made.
+    First(Making<'a>),
+    /// It is being made, until this is cancelled, or was made, where it is cancelled.
     Before(CancellationToken),
+}
+
+/// A check that is being made. Dropped without having been made, as when it is left to another prober, it
+/// is known no more.
+#[derive(Debug)]
+pub(super) struct Making<'a> {
+    recent: &'a Recent,
+    check_id: CheckId,
+    finished: CancellationToken,
+    is_made: bool,
+}
+
+impl Making<'_> {
+    /// Its result is where it belongs.
+    pub(super) fn made(mut self) {
+        self.is_made = true;
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        if !self.is_made {
+            self.recent.known().checks.remove(&self.check_id);
+        }
+        self.finished.cancel();
+    }
 }
 
 impl Recent {
     /// A job came at `now`, whose deadline is not over.
-    pub(super) fn begin(&self, check_id: CheckId, deadline: Timestamp, now: Timestamp) -> Begun {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn begin(
+        &self,
+        check_id: CheckId,
+        deadline: Timestamp,
+        now: Timestamp,
+    ) -> Begun<'_> {
+        let mut known = self.known();
         if let Some((finished, _)) = known.checks.get(&check_id) {
             return Begun::Before(finished.clone());
         }
@@ -46,7 +77,11 @@ impl Recent {
         }
         let finished = CancellationToken::new();
         known.checks.insert(check_id, (finished.clone(), deadline));
-        Begun::First(finished.drop_guard())
+        Begun::First(Making { recent: self, check_id, finished, is_made: false })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,20 +93,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_check_that_is_left_to_another_begins_again_when_it_comes_back() {
+        let recent = Recent::default();
+        let (at, check) = (timestamp_from_millis(100), CheckId(Uuid::from_u128(1)));
+        let begin = || recent.begin(check, at, timestamp_from_millis(0));
+        let Begun::First(making) = begin() else { panic!("first") };
+        let Begun::Before(finished) = begin() else { panic!("again") };
+        drop(making);
+        assert!(finished.is_cancelled());
+        assert!(matches!(begin(), Begun::First(_)));
+    }
+
+    #[test]
     fn a_check_begins_once_until_its_deadline() {
         let recent = Recent::default();
         let at = timestamp_from_millis;
         let check = |number| CheckId(Uuid::from_u128(number));
-        let Begun::First(guard) = recent.begin(check(1), at(100), at(0)) else { panic!("first") };
+        let Begun::First(making) = recent.begin(check(1), at(100), at(0)) else { panic!("first") };
         let Begun::Before(finished) = recent.begin(check(1), at(100), at(1)) else {
             panic!("again")
         };
         assert!(!finished.is_cancelled());
-        drop(guard);
+        making.made();
         assert!(finished.is_cancelled());
         assert!(matches!(recent.begin(check(1), at(100), at(2)), Begun::Before(_)));
         for number in 2..10_000 {
-            drop(recent.begin(check(number), at(100), at(101)));
+            let Begun::First(making) = recent.begin(check(number), at(100), at(101)) else {
+                panic!("first")
+            };
+            making.made();
         }
         assert!(recent.known.lock().unwrap().checks.len() <= SWEEP_AT_LEAST);
     }

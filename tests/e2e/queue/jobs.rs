@@ -5,7 +5,7 @@ use pulsetrail_domain::monitor::{HttpTarget, Retries, Target as Watched, TargetU
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region, timestamp_from_millis};
 use pulsetrail_infra::kafka::{Kafka, message_headers};
 use pulsetrail_infra::messages::{JOB_TYPE, Job};
-use rdkafka::producer::{FutureRecord, Producer};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use uuid::Uuid;
 
 /// A job of now for a monitor's check, with a check id of its own. It is worth making for a minute.
@@ -29,16 +29,24 @@ pub(crate) fn job(monitor_id: MonitorId, url: &str) -> Job {
 
 /// Puts jobs where the schedule's are.
 pub(crate) fn schedule(kafka: &Kafka, jobs: impl IntoIterator<Item = Job>) {
-    send(kafka, &kafka.topics.jobs(&Region::default()), jobs);
+    schedule_by(&kafka.producer().unwrap(), kafka, jobs);
+}
+
+/// The same again and again: a new producer takes a second to find its way.
+pub(crate) fn schedule_by(
+    producer: &FutureProducer,
+    kafka: &Kafka,
+    jobs: impl IntoIterator<Item = Job>,
+) {
+    send(producer, &kafka.topics.jobs(&Region::default()), jobs);
 }
 
 /// Puts jobs where those are that somebody asked for.
 pub(crate) fn ask_for(kafka: &Kafka, jobs: impl IntoIterator<Item = Job>) {
-    send(kafka, &kafka.topics.jobs_on_demand(&Region::default()), jobs);
+    send(&kafka.producer().unwrap(), &kafka.topics.jobs_on_demand(&Region::default()), jobs);
 }
 
-fn send(kafka: &Kafka, topic: &str, jobs: impl IntoIterator<Item = Job>) {
-    let producer = kafka.producer().unwrap();
+fn send(producer: &FutureProducer, topic: &str, jobs: impl IntoIterator<Item = Job>) {
     for job in jobs {
         let (key, id) = (job.monitor_id.to_string(), job.check_id.to_string());
         let headers = message_headers(JOB_TYPE, &id, job.scheduled_at, job.organization_id);

@@ -144,17 +144,15 @@ async fn each_check_that_is_refused_has_one_refusal_for_the_log_and_no_other_has
         "127.0.0.1.",
         "１２７.0.0.1",
     ];
-    let hosts = (0..900).map(|number| match number % 10 {
+    let hosts = (0..tries()).map(|number| match number % 10 {
         9 => literals[number / 10 % literals.len()].to_owned(),
         kind => KINDS[kind].name(number),
     });
-    let results: Vec<_> = stream::iter(hosts.enumerate())
+    let mut results = stream::iter(hosts.enumerate())
         .map(|(number, host)| async move { checker.run(&job(number, &host, port)).await })
-        .buffer_unordered(CONCURRENCY)
-        .collect()
-        .await;
+        .buffer_unordered(CONCURRENCY);
     let (mut refused, mut up) = (0, 0);
-    for message in &results {
+    while let Some(message) = results.next().await {
         match message.result.outcome {
             Outcome::Up => up += 1,
             Outcome::Blocked => refused += 1,
@@ -167,6 +165,7 @@ async fn each_check_that_is_refused_has_one_refusal_for_the_log_and_no_other_has
             assert_eq!(message.result.attempts, 1, "a refusal is final");
         }
     }
+    drop(results);
     assert_eq!(scene.canaries.hits().await, 0);
-    assert!(refused >= 600 && up > 0, "{refused} refused, {up} up");
+    assert!(refused >= tries() * 2 / 3 && up > 0, "{refused} refused, {up} up");
 }
