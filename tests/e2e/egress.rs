@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use axum::Router;
 use axum::response::Redirect;
 use axum::routing::get;
-use pulsetrail_harness::{User, eventually};
+use pulsetrail_harness::{User, eventually, within};
+use pulsetrail_infra::messages::Job;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::corner;
+use crate::faults::load::Load;
+use crate::faults::{SETTLING, prepare};
+use crate::queue::jobs::{job, schedule};
 
 /// Where a target in the cloud would find its secrets.
 const METADATA: &str = "http://169.254.169.254/latest/meta-data/";
@@ -161,4 +165,44 @@ async fn each_check_that_is_refused_is_in_the_log_once() {
     }
     assert_eq!(counts(&user).await, tally(&blocks));
     app.stop().await;
+}
+
+/// Checks that are refused at the same time.
+const REFUSED: usize = 20_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_many_refusals_are_in_the_log_as_checks_were_refused() {
+    let corner = corner().await;
+    prepare(&corner).await;
+    let load = Load::new(&corner, 20).await;
+    let store = corner.store().await;
+    let roles = [
+        corner.role("recorder").await.until_ready().await,
+        corner.role("prober").await.until_ready().await,
+    ];
+    let jobs = (0..REFUSED).map(|number| {
+        let monitor = load.monitors[number % load.monitors.len()];
+        let url = format!("http://169.254.{}.{}/", number / 200 % 200, number % 200);
+        Job { organization_id: load.organization, ..job(monitor, &url) }
+    });
+    schedule(&corner.kafka(), jobs);
+    let of_type = async |name: &str| -> i64 {
+        let counted = sqlx::query_scalar("select count(*) from events where event_type = $1");
+        counted.bind(name).fetch_one(&store.read).await.unwrap()
+    };
+    within(SETTLING, "all are recorded", async || {
+        (of_type("CheckCompleted").await == REFUSED as i64).then_some(())
+    })
+    .await;
+    assert_eq!(of_type("EgressBlocked").await, REFUSED as i64);
+    let checks: i64 = sqlx::query_scalar(
+        "select count(distinct payload ->> 'check_id') from events where event_type = 'EgressBlocked'",
+    )
+    .fetch_one(&store.read)
+    .await
+    .unwrap();
+    assert_eq!(checks, REFUSED as i64, "each check has a refusal of its own");
+    for role in roles {
+        assert!(role.stop().await.success());
+    }
 }

@@ -9,7 +9,7 @@ mod hung_writer;
 mod impatient;
 pub(crate) mod judge;
 mod kill;
-mod load;
+pub(crate) mod load;
 mod poison;
 mod rebalance;
 mod relay;
@@ -31,7 +31,7 @@ fn short_or_long<T>(short: T, long: T) -> T {
 }
 
 /// Gives a corner its tables and topics.
-async fn prepare(corner: &Corner) {
+pub(crate) async fn prepare(corner: &Corner) {
     corner.store().await.migrate().await.unwrap();
     corner.kafka().ensure_topics(&[Region::default()]).await.unwrap();
 }
