@@ -22,8 +22,8 @@ const COMMANDS: u32 = 2_000;
 /// would be the reading of long histories that nobody's monitors have.
 const COMMANDED: usize = 1_000;
 /// Requests before those that are measured: connections are opened, and Kafka's compiler is at work for the
-/// first seconds that it has any.
-const WARM_UP: u32 = 2_000;
+/// first minute that it has any.
+const WARM_UP: u32 = 8_000;
 const CONSTANT: &str = "/healthz";
 
 pub(crate) const FIGURES: [&str; 3] = ["register_per_s", "read_monitor_per_s", "command_ms"];

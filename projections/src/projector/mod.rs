@@ -37,8 +37,9 @@ use resume::resume;
 pub const PROJECTOR: &str = "projector";
 /// A batch is written when it holds so many events …
 const MAX_EVENTS: usize = 10_000;
-/// … or when so much time has passed since the batch before, for every batch makes parts to merge.
-const FLUSH_EVERY: Duration = Duration::from_millis(200);
+/// … or when so much time has passed since the batch before, for every batch makes files, which are synced,
+/// merged and removed again: disk time that commands wait for.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// What comes together is written together, also after a quiet time.
 const LINGER: Duration = Duration::from_millis(20);
 /// How often the tables are looked at while nothing happens.

@@ -60,6 +60,8 @@ broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 # A record that says nothing would be written to the disk twice a second, which commands wait for.
 metadata.max.idle.interval.ms=0
+# Of a single replica the high watermark is the end of its log, whatever a file says.
+replica.high.watermark.checkpoint.interval.ms=60000
 # The heap is small.
 log.cleaner.dedupe.buffer.size=16777216
 "
