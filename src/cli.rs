@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -105,7 +106,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the runtime cannot be started")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         match cli.command {
             Command::Up { demo } => Box::pin(up::run(settings, demo)).await,
             Command::Server => Box::pin(roles::run_alone(roles::Role::Server, settings)).await,
@@ -129,8 +130,14 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
             Command::DeadLetters(asked) => Box::pin(dead_letters::run(&settings, asked)).await,
             Command::ChdbServer(_) | Command::Settings | Command::EgressPolicy(_) => Ok(()),
         }
-    })
+    });
+    // What waits for an engine that is away would wait for ever.
+    runtime.shutdown_timeout(STUCK);
+    ended
 }
+
+/// How long threads that wait for an engine are waited for at the end of the process.
+const STUCK: Duration = Duration::from_secs(1);
 
 async fn republish(settings: &Settings, from: i64) -> anyhow::Result<()> {
     let connected = connect::connect(settings).await?;

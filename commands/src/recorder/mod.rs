@@ -51,6 +51,9 @@ const COMMIT_AGAIN: Duration = Duration::from_secs(1);
 /// How long a recorder waits for its first partitions: longer than the group's session.
 const JOINING: Duration = Duration::from_secs(10);
 
+/// How long a recorder that is told to stop waits for Kafka.
+const LEAVING: Duration = Duration::from_secs(5);
+
 /// How often Postgres may refuse the same messages before one of them is taken to be at fault.
 const REFUSALS: u32 = 3;
 
@@ -69,7 +72,11 @@ pub async fn run(
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) -> Result<(), RecorderError> {
-    let consumer: StreamConsumer = kafka.prompt_group_config(RECORDER).await.create()?;
+    let config = tokio::select! {
+        config = kafka.prompt_group_config(RECORDER) => config,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let consumer: StreamConsumer = config.create()?;
     consumer.subscribe(&[&kafka.topics.results()])?;
     tokio::join!(
         record(store, &consumer, &shutdown),
@@ -77,9 +84,20 @@ pub async fn run(
         // Its letters, and those of whoever has no Postgres, on their way to and from Kafka.
         pulsetrail_infra::dead_letters::run(store, kafka, &shutdown),
     );
-    // What was committed asynchronously must have arrived before the group learns that we left.
-    let _ = consumer.commit_consumer_state(CommitMode::Sync);
+    leave(consumer).await;
     Ok(())
+}
+
+/// Leaves the group, which must not learn of it before what was committed asynchronously has arrived.
+async fn leave(consumer: StreamConsumer) {
+    let left = tokio::task::spawn_blocking(move || {
+        // Without an answer these results come again, which changes nothing.
+        let _ = consumer.commit_consumer_state(CommitMode::Sync);
+        drop(consumer);
+    });
+    if tokio::time::timeout(LEAVING, left).await.is_err() {
+        tracing::warn!("Kafka is away: the group finds out by itself that this recorder left");
+    }
 }
 
 /// Calls `ready` when the group gave this recorder partitions, or when it may be taken to have none left.
