@@ -18,6 +18,11 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// Jobs, results and events are made and dropped by the thousand, and rarely by the thread that made them.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match cli::run(cli::Cli::parse()) {

@@ -17,10 +17,6 @@ use super::{
 
 const ENGINE: Engine = Engine::Kafka;
 
-/// Those who wait for an answer come first: commands, the log and the probes. What goes through Kafka is
-/// waited for by nobody, and its compiler is at work for the first minutes.
-const NICENESS: u8 = 5;
-
 /// What Kafka's own start script sets, within 512 MiB of heap.
 const BROKER_FLAGS: &[&str] = &[
     "-Xms256m",
@@ -70,7 +66,7 @@ pub(super) async fn start(
         BROKER_FLAGS,
         &["kafka.Kafka", "server.properties"],
     )?;
-    let spec = ChildSpec { niceness: NICENESS, stop_timeout: Duration::from_secs(15), ..spec };
+    let spec = ChildSpec { stop_timeout: Duration::from_secs(15), ..spec };
     let child = supervisor::supervise(spec)
         .await
         .map_err(|error| EngineError::Start { engine: ENGINE, detail: error.to_string() })?;

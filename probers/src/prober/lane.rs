@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pulsetrail_domain::Region;
 use pulsetrail_infra::kafka::Kafka;
+use rdkafka::ClientConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Of so many permits one is kept for checks on demand.
@@ -26,11 +27,11 @@ impl Lane {
         }
     }
 
-    /// The group of those who take them.
-    pub(super) fn group(self, region: &Region) -> String {
+    /// The settings of those who take them.
+    pub(super) fn config(self, kafka: &Kafka, region: &Region) -> ClientConfig {
         match self {
-            Self::Scheduled => format!("prober.{region}"),
-            Self::OnDemand => format!("prober.{region}.now"),
+            Self::Scheduled => kafka.calm_group_config(&format!("prober.{region}")),
+            Self::OnDemand => kafka.group_config(&format!("prober.{region}.now")),
         }
     }
 }

@@ -146,7 +146,7 @@ async fn take_jobs(
     let topic = lane.topic(kafka, region);
     let assignment = Assignment::new(topic.clone(), joined.clone());
     let consumer: StreamConsumer<Assignment> =
-        kafka.group_config(&lane.group(region)).create_with_context(assignment.clone())?;
+        lane.config(kafka, region).create_with_context(assignment.clone())?;
     consumer.subscribe(&[&topic])?;
     let consumer = Arc::new(consumer);
     let most = desk.checks.most(lane).saturating_mul(1 + WAITING_A_CHECK);

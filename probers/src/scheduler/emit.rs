@@ -25,8 +25,9 @@ use super::secrets::Batch;
 use crate::outbox::{Letter, Outbox, acknowledged};
 
 /// Jobs that are not acknowledged yet, at most. With so many, Kafka is away or far behind, and
-/// emission pauses: what gets too late meanwhile is skipped.
-const UNACKNOWLEDGED: usize = 20_000;
+/// emission pauses: what gets too late meanwhile is skipped. Each is in memory twice, here and in
+/// librdkafka's queue, some 3 KB in all.
+const UNACKNOWLEDGED: usize = 10_000;
 /// Silences that are told and not acknowledged yet, at most: however many monitors fall silent at once,
 /// jobs come first.
 const TELLING: usize = 1_000;

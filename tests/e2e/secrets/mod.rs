@@ -144,12 +144,14 @@ async fn no_check_is_made_of_a_version_whose_secret_is_gone() {
     }
     for path in &paths {
         user.until_status(path.rsplit('/').next().unwrap(), "up").await;
-        let checks = user.get(&format!("{path}/checks")).await.body;
-        let checks = checks["items"].as_array().unwrap().clone();
-        assert!(
-            !checks.is_empty() && checks.iter().all(|one| one["outcome"] == "up"),
-            "{checks:?}"
-        );
+        // Analytics follow within a second or so.
+        let checks = eventually("its checks are listed", async || {
+            let checks = user.get(&format!("{path}/checks")).await.body;
+            let checks = checks["items"].as_array().unwrap().clone();
+            (!checks.is_empty()).then_some(checks)
+        })
+        .await;
+        assert!(checks.iter().all(|one| one["outcome"] == "up"), "{checks:?}");
     }
     assert_eq!((target.refused(), kept(&corner).await), (0, 10));
     app.stop().await;

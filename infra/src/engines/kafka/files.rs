@@ -57,7 +57,7 @@ group.min.session.timeout.ms=3000
 group.initial.rebalance.delay.ms=0
 # A node that was killed is let in again without waiting for its former session.
 broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=3000
+broker.session.timeout.ms=2000
 # A record that says nothing would be written to the disk twice a second, which commands wait for.
 metadata.max.idle.interval.ms=0
 # Of a single replica the high watermark is the end of its log, whatever a file says.
