@@ -29,6 +29,10 @@ fn main() {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         return runtime.expect("a runtime").block_on(live::client::run());
     }
+    if let Ok(order) = std::env::var(probes::bare::ROLE) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        return runtime.expect("a runtime").block_on(probes::bare::run(&order));
+    }
     // `cargo bench` adds `--bench`; the name of one figure may follow.
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -1,6 +1,9 @@
-//! A client without any of Pulsetrail: hyper, and rustls where the target speaks TLS.
+//! A client without any of Pulsetrail: hyper, and rustls where the target speaks TLS. For rates it is a
+//! process of its own, as a prober is.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -9,15 +12,58 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use super::target::Answering;
+
+/// Set in the environment of a client that is a process of its own, to what it is to do, as JSON.
+pub(crate) const ROLE: &str = "BENCH_BARE_CLIENT";
+
+/// What a client that is a process of its own is to do: the target's port, a file with whom to trust where it
+/// speaks TLS, and how many requests, at once, of how many hosts.
+type Order = (u16, Option<PathBuf>, usize, usize, usize);
+
+/// Requests a second of a process of its own, over so many of them, `concurrency` at once.
+pub(super) async fn rate(
+    target: &Answering,
+    requests: usize,
+    concurrency: usize,
+    hosts: usize,
+) -> f64 {
+    let authority_file = target.authority_file().cloned();
+    let order: Order = (target.port, authority_file, requests, concurrency, hosts);
+    let ended = Command::new(std::env::current_exe().expect("this program"))
+        .env(ROLE, serde_json::to_string(&order).expect("JSON"))
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .expect("the client starts");
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    said.trim().parse().unwrap_or_else(|_| panic!("a rate: {said}"))
+}
+
+/// What such a process does.
+pub(crate) async fn run(order: &str) {
+    let (port, authority_file, requests, concurrency, hosts): Order =
+        serde_json::from_str(order).expect("an order");
+    let roots = authority_file.map(|file| {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(file).expect("a file") {
+            roots.add(certificate.expect("a certificate")).expect("an authority");
+        }
+        roots
+    });
+    let bare = Bare::trusting(port, roots);
+    println!("{}", bare.rate(requests, concurrency, hosts).await);
+}
 
 /// The client.
 #[derive(Clone)]
@@ -27,22 +73,27 @@ pub(super) struct Bare {
 }
 
 impl Bare {
-    pub(super) fn new(target: &Answering) -> Self {
-        let tls = target.authority_file().map(|_| {
+    /// Asks a target that does not speak TLS.
+    pub(super) fn plain(target: &Answering) -> Self {
+        Self::trusting(target.port, None)
+    }
+
+    fn trusting(port: u16, roots: Option<RootCertStore>) -> Self {
+        let tls = roots.map(|roots| {
             let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
             let mut config = config
                 .with_safe_default_protocol_versions()
                 .expect("versions")
-                .with_root_certificates(target.roots())
+                .with_root_certificates(roots)
                 .with_no_client_auth();
             config.resumption = Resumption::disabled();
             TlsConnector::from(Arc::new(config))
         });
-        Self { port: target.port, tls }
+        Self { port, tls }
     }
 
     /// Requests a second, over so many of them, `concurrency` at once.
-    pub(super) async fn rate(&self, requests: usize, concurrency: usize, hosts: usize) -> f64 {
+    async fn rate(&self, requests: usize, concurrency: usize, hosts: usize) -> f64 {
         let begun = Instant::now();
         let next = Arc::new(AtomicUsize::new(0));
         let mut workers = JoinSet::new();

@@ -81,7 +81,7 @@ impl Prober {
         self.child.id().expect("it runs")
     }
 
-    /// Results a second, from the time when it is warm until all `jobs` are made.
+    /// Results a second, from half of all `jobs` on, when it and the broker are warm, until nearly all are made.
     pub(super) async fn rate(&self, jobs: usize) -> f64 {
         let began = Instant::now();
         let mut warm = None;
@@ -91,7 +91,7 @@ impl Prober {
             let now = Instant::now();
             assert!(now - began < PATIENCE, "{made} of {jobs} checks are made");
             match warm {
-                None if made >= jobs / 8 => warm = Some((now, made)),
+                None if made >= jobs / 2 => warm = Some((now, made)),
                 Some((since, before)) if made >= jobs * 7 / 8 => {
                     return (made - before) as f64 / (now - since).as_secs_f64();
                 }

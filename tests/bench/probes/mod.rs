@@ -1,7 +1,7 @@
 //! What a prober makes of its cores and its memory: `probes_per_s`, the same over TLS, `probe_overhead_ms`,
 //! and `rss_mb` with ten thousand checks in flight.
 
-mod bare;
+pub(crate) mod bare;
 mod loaded;
 mod target;
 
@@ -20,6 +20,7 @@ use uuid::Uuid;
 use self::bare::Bare;
 use self::loaded::Prober;
 use self::target::Answering;
+use crate::round_trip;
 use crate::samples::Samples;
 use crate::table::{Row, Table};
 use crate::{BINARY, memory};
@@ -27,8 +28,9 @@ use crate::{BINARY, memory};
 pub(crate) const FIGURES: [&str; 4] =
     ["probes_per_s", "probes_per_s_tls", "probe_overhead_ms", "rss_mb"];
 /// Jobs of one run; the first ones open connections to Kafka and fill caches.
-const JOBS: usize = 40_000;
-const TLS_JOBS: usize = 12_000;
+const JOBS: usize = 120_000;
+const WARM_UP_PER_SECOND: u32 = 1_000;
+const TLS_JOBS: usize = 24_000;
 const CONCURRENCY: usize = 256;
 /// No host is checked more than a few times at once.
 const HOSTS: usize = 40;
@@ -56,17 +58,18 @@ pub(crate) async fn measure(table: &mut Table, only: Option<&str>) {
 /// that makes the same requests on the same cores.
 async fn rate(table: &mut Table, name: &str, target: Answering, jobs: usize) {
     let corner = Corner::new(engines(BINARY.as_ref()).await.urls(), BINARY).await;
+    // A broker that was just started compiles its code: that is nobody's checks.
+    round_trip::measure(&corner.kafka(), WARM_UP_PER_SECOND, WARM_UP_PER_SECOND * 20).await;
     loaded::fill(&corner.kafka(), (0..jobs).map(|number| job(number, &target, HOSTS))).await;
     let prober = Prober::start(&corner, CONCURRENCY, &target).await;
     let value = prober.rate(jobs).await;
     prober.stop().await;
-    let bare = Bare::new(&target);
-    let reference_value = bare.rate(jobs / 2, CONCURRENCY, HOSTS).await;
+    let reference_value = bare::rate(&target, jobs / 4, CONCURRENCY, HOSTS).await;
     table.push(Row {
         name: name.to_owned(),
         value,
         unit: "/s",
-        reference: format!("a bare hyper loop on the same cores, {CONCURRENCY} at once, no Kafka"),
+        reference: format!("a bare hyper loop, a process as well, {CONCURRENCY} at once, no Kafka"),
         reference_value,
     });
 }
@@ -74,7 +77,7 @@ async fn rate(table: &mut Table, name: &str, target: Answering, jobs: usize) {
 /// What a check takes besides the phases that it measures, one check after the other.
 async fn overhead(table: &mut Table) {
     let target = Answering::plain().await;
-    let bare = Bare::new(&target);
+    let bare = Bare::plain(&target);
     let shield = Shield::new(vec!["127.0.0.0/8".parse().expect("a range")], Vec::new());
     let checker = Checker::new(shield.expect("a resolver")).expect("usable cryptography");
     let (mut overheads, mut requests) = (Samples::default(), Samples::default());

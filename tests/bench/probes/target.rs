@@ -9,9 +9,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::pki_types::PrivateKeyDer;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
@@ -28,7 +28,6 @@ pub(super) struct Answering {
 
 /// Who is to be trusted to trust the target.
 struct Trust {
-    authority: CertificateDer<'static>,
     _folder: TempDir,
     file: PathBuf,
 }
@@ -56,14 +55,6 @@ impl Answering {
     /// A file with the authority, as OpenSSL reads it.
     pub(super) fn authority_file(&self) -> Option<&PathBuf> {
         self.tls.as_ref().map(|trust| &trust.file)
-    }
-
-    pub(super) fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        if let Some(trust) = &self.tls {
-            roots.add(trust.authority.clone()).expect("an authority");
-        }
-        roots
     }
 
     /// Waits until so many requests are held.
@@ -151,5 +142,5 @@ fn certified(hosts: usize) -> (TlsAcceptor, Trust) {
     let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
     let pem = ["-----BEGIN CERTIFICATE-----", &lines.join("\n"), "-----END CERTIFICATE-----", ""];
     std::fs::write(&file, pem.join("\n")).expect("a file");
-    (TlsAcceptor::from(Arc::new(config)), Trust { authority, _folder: folder, file })
+    (TlsAcceptor::from(Arc::new(config)), Trust { _folder: folder, file })
 }
