@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::Kafka;
 
@@ -57,9 +57,10 @@ impl Kafka {
         let Some(broker) = broker else { return Ok(None) };
         let broker = ResourceSpecifier::Broker(broker);
         let options = AdminOptions::new().request_timeout(Some(PATIENCE));
-        let described = admin.describe_configs([&broker], &options).await;
+        let described = timeout(2 * PATIENCE, admin.describe_configs([&broker], &options)).await;
         // Ends its thread, and waits for it up to 100 ms.
         tokio::task::spawn_blocking(move || drop(admin));
+        let described = described.map_err(|_elapsed| KafkaError::Canceled)?;
         let broker = described?.pop().and_then(Result::ok);
         let shortest =
             broker.as_ref().and_then(|broker| broker.get("group.min.session.timeout.ms"));
