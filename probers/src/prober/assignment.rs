@@ -72,13 +72,11 @@ impl Assignment {
         }
     }
 
-    /// The prober stops: begins no other job, and lets partitions go without waiting for any.
+    /// The prober stops: it begins no other job.
     pub(super) fn stop(&self) {
         let mut watermarks = self.watermarks();
         let all = watermarks.partitions();
         watermarks.hand_over(all);
-        drop(watermarks);
-        *self.leaving() = Leaving::AtOnce;
     }
 
     /// Commits what is finished and was not committed yet.
@@ -132,6 +130,15 @@ impl Assignment {
     /// Lets go of the partitions that are taken away.
     pub(super) fn let_go<C: Consumer<Self>>(&self, consumer: &C) {
         let leaving = std::mem::take(&mut *self.leaving());
+        if let Leaving::Until(_, list) = leaving {
+            self.give_back(consumer, &list);
+        }
+    }
+
+    /// Lets go of the partitions that are taken away, and from now on of any at once. Without it the consumer
+    /// could not be closed, which waits for partitions that are to be given back.
+    pub(super) fn let_go_at_once<C: Consumer<Self>>(&self, consumer: &C) {
+        let leaving = std::mem::replace(&mut *self.leaving(), Leaving::AtOnce);
         if let Leaving::Until(_, list) = leaving {
             self.give_back(consumer, &list);
         }

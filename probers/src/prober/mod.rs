@@ -247,6 +247,7 @@ async fn drain(mut jobs: JoinSet<()>) {
 async fn leave(assignment: Assignment, consumer: Arc<StreamConsumer<Assignment>>) {
     let left = tokio::task::spawn_blocking(move || {
         let committed = assignment.commit(consumer.as_ref(), CommitMode::Sync);
+        assignment.let_go_at_once(consumer.as_ref());
         // The last reference: dropping it leaves the group.
         drop(consumer);
         committed
