@@ -2,11 +2,15 @@
 //! notices.
 
 use futures_util::future::join_all;
+use futures_util::{SinkExt, StreamExt};
 use pulsetrail_domain::{OrganizationId, SessionId, UserId};
 use pulsetrail_harness::{Feed, eventually, http_client};
 use pulsetrail_infra::http::{AccessTokens, TokenClaims, secret_hash};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_tungstenite::accept_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use uuid::Uuid;
 
 use crate::cell::{CONNECTIONS, Cell, Reader, SECRET};
@@ -14,6 +18,42 @@ use crate::cell::{CONNECTIONS, Cell, Reader, SECRET};
 /// The codes of the errors among messages.
 fn codes(messages: &[Value]) -> Vec<&str> {
     messages.iter().filter_map(|message| message["code"].as_str()).collect()
+}
+
+/// What a server lets somebody do who means harm. `foreign` is another tenant's monitor.
+async fn tolerated(open: impl AsyncFn() -> Feed, foreign: &str) -> Vec<&'static str> {
+    let mut tolerated = Vec::new();
+    let mut judge = |refused: bool, what| {
+        if !refused {
+            tolerated.push(what);
+        }
+    };
+    let mut feed = open().await;
+    for text in ["", "{", "[]", "null", r#"{"type":"subscribe"}"#, "\u{0}", &"[".repeat(60_000)] {
+        feed.send(Message::text(text)).await;
+        judge(feed.next().await["code"] == "malformed", "a text that says nothing");
+    }
+    feed.send(Message::binary(vec![0xFF; 1_000])).await;
+    judge(feed.next().await["code"] == "malformed", "a binary frame");
+    feed.say(&json!({"type": "subscribe", "monitors": [foreign]})).await;
+    judge(feed.next().await["code"] == "not_found", "another tenant's monitor");
+    feed.say(&json!({"type": "ping"})).await;
+    judge(feed.next().await == json!({"type": "pong"}), "no answer to what is right");
+
+    for message in [
+        Message::text("x".repeat(10 << 20)),
+        Message::binary(vec![0; 10 << 20]),
+        Message::text("x".repeat((64 << 10) + 1)),
+    ] {
+        let (heard, code) = open().await.send_and_hear([message, Message::Close(None)]).await;
+        judge(codes(&heard) == ["too_large"] && code == Some(1009), "a message that is too large");
+    }
+
+    let flood = (0..50_000).map(|_| Message::text(r#"{"type":"subscribe","monitors":["x"]}"#));
+    let (heard, code) = open().await.send_and_hear(flood.chain([Message::Close(None)])).await;
+    let told = codes(&heard).last() == Some(&"too_many_requests");
+    judge(told && code == Some(4429), "a flood");
+    tolerated
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -24,38 +64,45 @@ async fn what_nobody_should_send_is_refused_and_harms_nobody() {
     cell.projected().await;
     let mut bystander = reader.live().await;
     bystander.subscribe(json!([monitor.id]), None).await;
-
-    let mut feed = hostile.live().await;
-    for text in ["", "{", "[]", "null", r#"{"type":"subscribe"}"#, "\u{0}", &"[".repeat(60_000)] {
-        feed.send(Message::text(text)).await;
-        assert_eq!(feed.next().await["code"], "malformed", "{text:.20}");
-    }
-    feed.send(Message::binary(vec![0xFF; 1_000])).await;
-    assert_eq!(feed.next().await["code"], "malformed");
-    feed.say(&json!({"type": "subscribe", "monitors": [monitor.id]})).await;
-    assert_eq!(feed.next().await["code"], "not_found", "it is another tenant's");
-    feed.say(&json!({"type": "ping"})).await;
-    assert_eq!(feed.next().await, json!({"type": "pong"}), "it goes on");
-
-    for message in [
-        Message::text("x".repeat(10 << 20)),
-        Message::binary(vec![0; 10 << 20]),
-        Message::text("x".repeat((64 << 10) + 1)),
-    ] {
-        let feed = hostile.live().await;
-        let (heard, code) = feed.send_and_hear([message]).await;
-        assert_eq!((codes(&heard).as_slice(), code), (["too_large"].as_slice(), Some(1009)));
-    }
-
-    let feed = hostile.live().await;
-    let flood = (0..50_000).map(|_| Message::text(r#"{"type":"subscribe","monitors":["x"]}"#));
-    let (heard, code) = feed.send_and_hear(flood).await;
-    assert_eq!(code, Some(4429));
-    assert_eq!(codes(&heard).last(), Some(&"too_many_requests"));
-
+    let tolerated = tolerated(async || hostile.live().await, &monitor.id.to_string()).await;
+    assert!(tolerated.is_empty(), "{tolerated:?}");
     let event = monitor.check(60, "up").await;
     let message = bystander.next_event().await;
     assert_eq!(message["position"], event);
+}
+
+#[tokio::test]
+async fn control_a_server_that_takes_everything_is_found_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let careless = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut socket = accept_async_with_config(stream, Some(careless)).await.unwrap();
+            tokio::spawn(async move {
+                while let Some(Ok(message)) = socket.next().await {
+                    if !message.is_close() {
+                        let answer = json!({"type": "subscribed", "position": 0});
+                        socket.send(Message::text(answer.to_string())).await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let monitor = Uuid::new_v4().to_string();
+    let mut tolerated = tolerated(async || Feed::open(&url, "anybody").await, &monitor).await;
+    tolerated.dedup();
+    assert_eq!(
+        tolerated,
+        [
+            "a text that says nothing",
+            "a binary frame",
+            "another tenant's monitor",
+            "no answer to what is right",
+            "a message that is too large",
+            "a flood",
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
