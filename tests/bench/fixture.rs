@@ -5,7 +5,7 @@ use pulsetrail_domain::check::{CheckResult, Failure, FailureCause, Outcome, Timi
 use pulsetrail_domain::health::HealthEvent;
 use pulsetrail_domain::monitor::{Monitor, MonitorConfig, MonitorEvent};
 use pulsetrail_domain::slot::{phase_ms, scheduled_check_id};
-use pulsetrail_domain::{MonitorId, OrganizationId, Region, timestamp_from_millis};
+use pulsetrail_domain::{MonitorId, OrganizationId, Position, Region, timestamp_from_millis};
 use pulsetrail_harness::{Corner, engines};
 use pulsetrail_infra::store::{Append, NewEvent, Store, append_batch};
 use serde_json::json;
@@ -82,10 +82,11 @@ pub(crate) fn checks(monitors: &[MonitorId], round: i64) -> Vec<Append> {
         .collect()
 }
 
-/// Stores a batch in a transaction of its own.
-pub(crate) async fn append(store: &Store, batch: &[Append]) {
+/// Stores a batch in a transaction of its own; returns the position of its last event.
+pub(crate) async fn append(store: &Store, batch: &[Append]) -> Position {
     let outcome = append_batch(&store.write, batch).await.expect("the batch is stored");
     assert!(outcome.conflicts.is_empty(), "nobody else writes");
+    outcome.reached
 }
 
 /// Registers monitors, without the views that nothing here reads.

@@ -26,8 +26,7 @@ use table::Table;
 
 fn main() {
     if std::env::var_os(live::client::ROLE).is_some() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        return runtime.expect("a runtime").block_on(live::client::run());
+        return live::client::run();
     }
     if let Ok(order) = std::env::var(probes::bare::ROLE) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

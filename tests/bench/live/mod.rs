@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use pulsetrail_domain::{MonitorId, OrganizationId};
 use pulsetrail_harness::{App, Corner, User, engines};
 use pulsetrail_infra::store::{Store, head};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::interval;
 
-use self::bare::Bare;
-use self::client::{Plan, Seen, Subscribers};
+use self::bare::{Bare, Ceiling};
+use self::client::{Commits, Plan, Subscribers};
 use crate::samples::Samples;
 use crate::table::{Row, Table};
 use crate::{BINARY, fixture, memory, round_trip};
@@ -54,7 +54,7 @@ pub(crate) async fn measure(table: &mut Table, only: Option<&str>) {
     let bench = Bench { store: corner.store().await, monitors: register(&user).await, app, user };
     if wanted("result_to_socket_ms") || wanted("stalled_readers_p99_ratio") {
         let mut bare = round_trip::measure(&corner.kafka(), EVENTS_PER_SECOND, 2_500).await;
-        let mut steady = bench.steady(0).await.latencies;
+        let mut steady = bench.steady(0).await;
         if wanted("result_to_socket_ms") {
             let reference = "one bare Kafka round trip at the same rate";
             steady.report(table, "result_to_socket_ms", reference, &mut bare, 1.0);
@@ -62,8 +62,7 @@ pub(crate) async fn measure(table: &mut Table, only: Option<&str>) {
         if wanted("stalled_readers_p99_ratio") {
             table.push(Row {
                 name: "stalled_readers_p99_ratio".to_owned(),
-                value: bench.steady(STALLED).await.latencies.percentile(99.0)
-                    / steady.percentile(99.0),
+                value: bench.steady(STALLED).await.percentile(99.0) / steady.percentile(99.0),
                 unit: "",
                 reference: "the same where everybody reads".to_owned(),
                 reference_value: 1.0,
@@ -105,25 +104,26 @@ impl Bench {
     }
 
     /// Stores checks of the given monitors in one transaction.
-    async fn store(&self, monitors: &[MonitorId], round: i64) {
+    async fn store(&self, monitors: &[MonitorId], round: i64, commits: &mut Commits) {
         let organization: OrganizationId = self.user.organization.parse().expect("an id");
         let mut batch = fixture::checks(monitors, round);
         for append in &mut batch {
             append.organization_id = organization;
             append.expected = None;
         }
-        fixture::append(&self.store, &batch).await;
+        let through = fixture::append(&self.store, &batch).await;
+        commits.returned(through.0);
     }
 
     /// Subscribers of ten rooms each, every event for ten of them; the first ones read nothing.
-    async fn steady(&self, stalled: usize) -> Seen {
+    async fn steady(&self, stalled: usize) -> Samples {
         let rooms = (0..SUBSCRIBERS).map(|number| {
             (0..ROOMS).map(|room| self.monitors[(number + room) % SUBSCRIBERS]).collect()
         });
         let subscribers = Subscribers::start(self.plan(rooms.collect(), stalled, None)).await;
         let mut clock = interval(Duration::from_secs(1) * TOGETHER / EVENTS_PER_SECOND);
         // Events that no stalled subscriber waits for are counted whole.
-        let mut read = 0;
+        let (mut read, mut commits) = (0, Commits::default());
         for number in 0..SECONDS * EVENTS_PER_SECOND / TOGETHER {
             clock.tick().await;
             let first = (number * TOGETHER) as usize % SUBSCRIBERS;
@@ -131,9 +131,9 @@ impl Bench {
             read += together.iter().map(|room| self.readers_of(*room, stalled)).sum::<u64>();
             let monitors: Vec<MonitorId> =
                 together.iter().map(|room| self.monitors[room % SUBSCRIBERS]).collect();
-            self.store(&monitors, i64::from(number)).await;
+            self.store(&monitors, i64::from(number), &mut commits).await;
         }
-        subscribers.until(read).await
+        subscribers.until(read).await.latencies(&commits)
     }
 
     /// How many of those in a room read.
@@ -147,24 +147,25 @@ impl Bench {
         let messages = u64::from(FANOUT_EVENTS) * SUBSCRIBERS as u64;
         let room = vec![self.monitors[..1].to_vec(); SUBSCRIBERS];
         let subscribers = Subscribers::start(self.plan(room, 0, None)).await;
+        let mut commits = Commits::default();
         for round in 0..FANOUT_EVENTS {
-            self.store(&self.monitors[..1], i64::from(round)).await;
+            self.store(&self.monitors[..1], i64::from(round), &mut commits).await;
         }
         let seen = subscribers.until(messages).await;
         let mut bare = Bare::listen().await;
         let url = bare.url();
         let plan = Plan { url, ..self.plan(vec![Vec::new(); SUBSCRIBERS], 0, None) };
         let (subscribers, ()) = tokio::join!(Subscribers::start(plan), bare.accept(SUBSCRIBERS));
-        for _ in 0..FANOUT_EVENTS {
-            bare.write().await;
+        for position in 0..FANOUT_EVENTS {
+            bare.write(position.into()).await;
         }
         let reference = subscribers.until(messages).await;
         table.push(Row {
             name: "fanout_msgs_per_s".to_owned(),
-            value: seen.messages as f64 / seen.seconds,
+            value: seen.messages() as f64 / seen.seconds(),
             unit: "1/s",
             reference: format!("a bare write loop to {SUBSCRIBERS} sockets"),
-            reference_value: reference.messages as f64 / reference.seconds,
+            reference_value: reference.messages() as f64 / reference.seconds(),
         });
         bare.end().await;
     }
@@ -178,16 +179,16 @@ impl Bench {
         let connected = begun.elapsed();
         let grown = self.resident_kb() - before;
         let mut clock = interval(Duration::from_millis(500));
-        let events = 2 * SECONDS;
+        let (events, mut commits) = (2 * SECONDS, Commits::default());
         for round in 0..events {
             clock.tick().await;
-            self.store(&self.monitors[..1], i64::from(round)).await;
+            self.store(&self.monitors[..1], i64::from(round), &mut commits).await;
         }
-        let mut seen = subscribers.until(u64::from(events) * CROWD as u64).await;
+        let seen = subscribers.until(u64::from(events) * CROWD as u64).await;
         if wanted("one_room_10k_ms") {
-            let mut loops = bare_crowd().await;
-            let reference = "a bare write loop to as many sockets";
-            seen.latencies.report(table, "one_room_10k_ms", reference, &mut loops, 1.0);
+            let mut ceiling = ceiling().await;
+            let reference = "the system calls alone, on all processors";
+            seen.latencies(&commits).report(table, "one_room_10k_ms", reference, &mut ceiling, 1.0);
         }
         if wanted("memory_per_connection_kb") {
             table.push(Row {
@@ -219,28 +220,19 @@ impl Bench {
     }
 }
 
-/// How late messages are that a bare loop writes to a crowd.
-async fn bare_crowd() -> Samples {
+/// How late messages are that nothing but system calls writes to a crowd.
+async fn ceiling() -> Samples {
     let mut bare = Bare::listen().await;
     let (url, token) = (bare.url(), String::new());
     let plan = Plan { url, token, rooms: vec![Vec::new(); CROWD], stalled: 0, after: None };
     let (subscribers, ()) = tokio::join!(Subscribers::start(plan), bare.accept(CROWD));
+    let ceiling = Ceiling::of(bare);
     let mut clock = interval(Duration::from_millis(500));
-    let events = SECONDS / 2;
-    for _ in 0..events {
+    let mut begun = Commits::default();
+    for position in 0..i64::from(2 * SECONDS) {
         clock.tick().await;
-        bare.write().await;
+        begun.returned(position);
+        ceiling.write(position);
     }
-    let seen = subscribers.until(u64::from(events) * CROWD as u64).await;
-    bare.end().await;
-    seen.latencies
-}
-
-/// The samples in a list of milliseconds.
-fn samples_of(list: &Value) -> Samples {
-    let mut samples = Samples::default();
-    for value in list.as_array().expect("a list") {
-        samples.add(value.as_f64().expect("a number"));
-    }
-    samples
+    subscribers.until(u64::from(2 * SECONDS) * CROWD as u64).await.latencies(&begun)
 }
