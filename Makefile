@@ -31,7 +31,8 @@ bench: engines ## Measure (ONLY=name for one figure)
 	@exec cargo bench --quiet --bench bench -- $(ONLY)
 
 soak: engines ## Run the long fault, fuzz and browser runs
-	@cargo build --release -p chdb-server && PULSETRAIL_SOAK=1 exec cargo test --workspace --release
+	@cargo build --release -p chdb-server && PULSETRAIL_SOAK=1 cargo test --workspace --release
+	@bash probers/fuzz/run.sh 600
 
 lint: tools ## Check format and lints
 	@cargo fmt --all --check && exec cargo clippy --workspace --all-targets -- -D warnings
