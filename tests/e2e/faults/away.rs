@@ -187,3 +187,27 @@ async fn while_kafka_is_away_commands_are_taken_and_everything_catches_up() {
     .await;
     scene.has_caught_up().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_role_stops_when_it_is_told_to_while_kafka_is_away() {
+    let binary = env!("CARGO_BIN_EXE_pulsetrail");
+    let shared = pulsetrail_harness::engines(binary.as_ref()).await.urls();
+    let mut kafka = OwnEngine::start(Engine::Kafka, shared).await;
+    let corner = Corner::new(kafka.urls(), binary).await;
+    prepare(&corner).await;
+    let names = ["server", "scheduler", "relay", "recorder", "prober", "projector"];
+    let mut roles = Vec::new();
+    for name in names {
+        roles.push(corner.role(name).await.until_ready().await);
+    }
+    kafka.go_away().await;
+    // All but those that only send ask for messages, and say so once the connection is gone.
+    within(SETTLING, "it is noticed", async || {
+        let noticed = roles.iter().filter(|role| role.log().contains(" WARN ")).count();
+        (noticed >= 3).then_some(())
+    })
+    .await;
+    for (name, role) in names.into_iter().zip(roles) {
+        assert!(role.stop().await.success(), "{name}");
+    }
+}

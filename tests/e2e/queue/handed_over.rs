@@ -45,8 +45,12 @@ async fn answer(State(requests): State<Requests>, uri: Uri) -> &'static str {
 }
 
 /// How often each job's target was asked where the prober at work is joined by another, and then leaves in
-/// some way.
-async fn relieve(corner: &Corner, leave: impl AsyncFnOnce(RoleProcess)) -> HashMap<String, usize> {
+/// some way, so many rounds later.
+async fn relieve(
+    corner: &Corner,
+    together: usize,
+    leave: impl AsyncFnOnce(RoleProcess),
+) -> HashMap<String, usize> {
     let kafka = corner.kafka();
     kafka.ensure_topics(&[Region::default()]).await.unwrap();
     let (port, requests) = slow_target().await;
@@ -66,13 +70,13 @@ async fn relieve(corner: &Corner, leave: impl AsyncFnOnce(RoleProcess)) -> HashM
         round(number).await;
     }
     let second = corner.role("prober").await.until_ready().await;
-    for number in ROUNDS / 3..ROUNDS * 2 / 3 {
+    for number in ROUNDS / 3..ROUNDS / 3 + together {
         round(number).await;
     }
-    let made = second.metric("pulsetrail_prober_checks_total").await;
-    assert!(made > 0.0, "the other one got its share");
+    let share = async || second.metric("pulsetrail_prober_checks_total").await > 0.0;
+    assert!(together == 0 || share().await, "the other one got its share");
     leave(first).await;
-    for number in ROUNDS * 2 / 3..ROUNDS {
+    for number in ROUNDS / 3 + together..ROUNDS {
         round(number).await;
     }
     within(SETTLING, "every job is made", async || {
@@ -93,10 +97,21 @@ fn twice(requests: &HashMap<String, usize>) -> Vec<&String> {
 async fn no_check_is_made_twice_when_a_prober_joins_and_another_leaves() {
     let (calm, dire) = tokio::join!(corner(), corner());
     let (calm, dire) = tokio::join!(
-        relieve(&calm, async |first| assert!(first.stop().await.success())),
+        relieve(&calm, ROUNDS / 3, async |first| assert!(first.stop().await.success())),
         // The control: one that is killed leaves what it was at to be made again.
-        relieve(&dire, async |first| first.kill().await),
+        relieve(&dire, ROUNDS / 3, async |first| first.kill().await),
     );
     assert_eq!(twice(&calm), Vec::<&String>::new(), "checks that were made twice");
     assert!(!twice(&dire).is_empty(), "the control finds those that are made twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prober_that_is_told_to_stop_while_it_hands_over_leaves_the_group_itself() {
+    let corner = corner().await;
+    let requests = relieve(&corner, 0, async |mut first| {
+        assert!(first.end().await.success());
+        // What it says where it could not, and the group has to find out that it is gone.
+        assert!(!first.log().contains("Kafka is away"), "{}", first.log());
+    });
+    assert_eq!(twice(&requests.await), Vec::<&String>::new(), "checks that were made twice");
 }

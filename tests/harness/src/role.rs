@@ -88,6 +88,14 @@ impl RoleProcess {
     /// # Panics
     /// When it does not stop within 20 s.
     pub async fn stop(mut self) -> ExitStatus {
+        self.end().await
+    }
+
+    /// The same, and its log can be read afterwards.
+    ///
+    /// # Panics
+    /// When it does not stop within 20 s.
+    pub async fn end(&mut self) -> ExitStatus {
         self.signal("-TERM");
         let stopped = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await;
         stopped.expect("it stops in time").expect("its status")
