@@ -27,8 +27,8 @@ use crate::{BINARY, memory};
 
 pub(crate) const FIGURES: [&str; 4] =
     ["probes_per_s", "probes_per_s_tls", "probe_overhead_ms", "rss_mb"];
-/// Jobs of one run; the first ones open connections to Kafka and fill caches.
-const JOBS: usize = 120_000;
+/// Jobs of one run; the first half opens connections, fills caches, and has the broker compile its code.
+const JOBS: usize = 480_000;
 const WARM_UP_PER_SECOND: u32 = 1_000;
 const TLS_JOBS: usize = 24_000;
 const CONCURRENCY: usize = 256;
