@@ -44,8 +44,8 @@ pub(crate) async fn connect(settings: &Settings) -> anyhow::Result<Connected> {
     Ok(Connected { store, kafka: kafka(settings)?, clickhouse })
 }
 
-/// The same, waiting for Postgres as long as it is away; none when `shutdown` came first. Kafka and
-/// ClickHouse are waited for by those who ask them.
+/// The same to a database with this version's schema, waiting for Postgres as long as it is away; none when
+/// `shutdown` came first. Kafka and ClickHouse are waited for by those who ask them.
 pub(crate) async fn connect_when_there(
     settings: &Settings,
     shutdown: &CancellationToken,
@@ -53,7 +53,7 @@ pub(crate) async fn connect_when_there(
     loop {
         let connected = tokio::select! {
             () = shutdown.cancelled() => return Ok(None),
-            connected = connect(settings) => connected,
+            connected = connect_to_current(settings) => connected,
         };
         match connected {
             Err(error) if error.downcast_ref::<StoreError>().is_some_and(StoreError::is_away) => {
@@ -63,6 +63,14 @@ pub(crate) async fn connect_when_there(
             connected => return connected.map(Some),
         }
     }
+}
+
+async fn connect_to_current(settings: &Settings) -> anyhow::Result<Connected> {
+    let connected = connect(settings).await?;
+    if !connected.store.schema_is_current().await.context("PULSETRAIL_DATABASE_URL")? {
+        bail!("the database has another schema than this version: run `pulsetrail migrate` first");
+    }
+    Ok(connected)
 }
 
 /// Postgres alone, for who asks one thing: that of the settings, or else the private one of an `up` that

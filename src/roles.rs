@@ -98,9 +98,6 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
     }
 
     let Some(connected) = connect_when_there(&settings, &shutdown).await? else { return Ok(()) };
-    if !connected.store.schema_is_current().await.context("PULSETRAIL_DATABASE_URL")? {
-        bail!("the database has another schema than this version: run `pulsetrail migrate` first");
-    }
     if role == Role::Server {
         return serve(&settings, &connected, listener, readiness, metrics, shutdown, &[]).await;
     }

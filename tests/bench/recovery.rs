@@ -27,10 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is killed.
 struct Scene {
+    /// Two recorders, then two relays. Dropped first: where the bench ends early, they show their logs.
+    roles: Vec<(&'static str, RoleProcess)>,
     corner: Corner,
     engines: Engines,
-    /// Two recorders, then two relays.
-    roles: Vec<(&'static str, RoleProcess)>,
 }
 
 pub(crate) async fn measure(table: &mut Table) {
@@ -47,7 +47,7 @@ pub(crate) async fn measure(table: &mut Table) {
     kafka.ensure_topics(&[]).await.expect("topics");
     let monitors = monitors(MONITORS);
     register(&store, &monitors).await;
-    let mut scene = Scene { corner, engines, roles: Vec::new() };
+    let mut scene = Scene { roles: Vec::new(), corner, engines };
     for role in ["recorder", "recorder", "relay", "relay"] {
         scene.roles.push((role, scene.corner.role(role).await));
     }

@@ -2,6 +2,7 @@
 
 mod away;
 mod broken_producer;
+mod cut_off;
 mod engines;
 mod forgotten;
 mod hasty;
