@@ -4,6 +4,7 @@ mod quorum;
 mod vantage;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use pulsetrail_harness::{App, Corner, Target, User, within};
 use reqwest::StatusCode;
@@ -128,6 +129,8 @@ async fn a_monitor_whose_only_region_has_no_prober_becomes_unknown_and_comes_bac
         assert!(!ids.contains(&near.as_str()), "{listed}");
     }
     feed.until_event("ObservationLost").await;
+    // Until no job that still counts is of a slot before the loss: its result would close the gap.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     far.signal("-CONT");
     feed.until_event("ObservationRegained").await;
     for one in [&monitor, &never_seen, &near] {
