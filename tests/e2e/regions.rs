@@ -6,7 +6,7 @@ mod vantage;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use pulsetrail_harness::{App, Corner, Target, User, within};
+use pulsetrail_harness::{App, Corner, Target, User, eventually, within};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -138,7 +138,7 @@ async fn a_monitor_whose_only_region_has_no_prober_becomes_unknown_and_comes_bac
     }
 
     let path = format!("/api/v1/monitors/{monitor}/uptime?window=24h");
-    let uptime = within(SETTLING, "the time without results is in the uptime", async || {
+    let uptime = eventually("the time without results is in the uptime", async || {
         let uptime = user.get(&path).await.body;
         let lost = user.events(&monitor).await;
         let lost_ms = lost.iter().filter_map(|event| event["payload"]["lost_for_ms"].as_f64());

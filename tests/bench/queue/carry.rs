@@ -83,7 +83,7 @@ async fn settle(store: &Store, kafka: &Kafka, size: i64) -> bool {
 
 /// What is under way of so many monitors at most, and by how much it varies: two seconds of the schedule.
 fn under_way(size: i64) -> i64 {
-    (size / 60 * 2).max(1_000)
+    (size / 60 * 2).max(500)
 }
 
 /// Why so many monitors are too many.

@@ -4,11 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pulsetrail_domain::Region;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
+use super::prepare;
 use crate::corner;
 
 /// What a role asks when it has just connected.
@@ -39,8 +39,7 @@ async fn pass_on(mut client: TcpStream, postgres: &str, is_cut: &AtomicBool) -> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_postgres_leaves_in_the_middle_of_its_start_waits_for_it() {
     let corner = corner().await;
-    corner.store().await.migrate().await.unwrap();
-    corner.kafka().ensure_topics(&[Region::default()]).await.unwrap();
+    prepare(&corner).await;
     let mut url: Url = corner.urls.database_url.parse().unwrap();
     let postgres = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
