@@ -74,7 +74,7 @@ impl Way<'_> {
             with_body: true,
             same_origin: true,
         };
-        let mut trail = Trail::begin(&step, self.target.max_redirects);
+        let mut trail = Trail::begin(self.target.max_redirects);
         loop {
             let mut answer = self.hop(&step).await?;
             self.status = Some(answer.status.as_u16());

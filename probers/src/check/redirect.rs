@@ -31,9 +31,9 @@ pub(super) fn is_redirect(status: StatusCode) -> bool {
 }
 
 impl Trail {
-    /// A way that begins with `step` and has at most `most` redirects.
-    pub(super) fn begin(step: &Step, most: u8) -> Self {
-        Self { visited: vec![(step.method, step.url.clone())], most: most.into() }
+    /// A way that has at most `most` redirects.
+    pub(super) fn begin(most: u8) -> Self {
+        Self { visited: Vec::new(), most: most.into() }
     }
 
     /// Where an answer to `from` sends the client.
@@ -61,6 +61,7 @@ impl Trail {
             let detail = format!("{origin} redirects from https down to {}.", url.as_str());
             return Err(Fault::failed(FailureCause::HttpDowngrade, detail));
         }
+        self.visited.push((from.method, from.url.clone()));
         if self.visited.len() > self.most {
             let detail = format!("More than {} redirects; the last was to {origin}.", self.most);
             return Err(Fault::failed(FailureCause::HttpTooManyRedirects, detail));
@@ -70,7 +71,6 @@ impl Trail {
             let detail = format!("{origin} redirects back to {}.", url.as_str());
             return Err(Fault::failed(FailureCause::HttpRedirectLoop, detail));
         }
-        self.visited.push((method, url.clone()));
         Ok(Step {
             with_body: from.with_body && method == from.method,
             same_origin: from.same_origin && from.url.url().origin() == url.url().origin(),
@@ -112,7 +112,7 @@ mod unit_tests {
 
     fn from(url: &str, to: &str) -> Result<Step, FailureCause> {
         let first = step(url, HttpMethod::Get);
-        follow(&mut Trail::begin(&first, 5), &first, 302, to)
+        follow(&mut Trail::begin(5), &first, 302, to)
     }
 
     #[test]
@@ -139,23 +139,23 @@ mod unit_tests {
         let down = from("https://a.example/", "http://a.example/");
         assert_eq!(down, Err(FailureCause::HttpDowngrade));
         let first = step("http://a.example/", HttpMethod::Get);
-        let nowhere = Trail::begin(&first, 5).next(&first, StatusCode::FOUND, &HeaderMap::new());
+        let nowhere = Trail::begin(5).next(&first, StatusCode::FOUND, &HeaderMap::new());
         assert!(nowhere.is_err());
     }
 
     #[test]
     fn a_way_back_is_a_loop_and_a_long_way_too_many() {
         let first = step("http://a.example/0", HttpMethod::Get);
-        let mut trail = Trail::begin(&first, 3);
+        let mut trail = Trail::begin(3);
         let mut at = first.clone();
         for n in 1..=3 {
             at = follow(&mut trail, &at, 302, &format!("/{n}")).unwrap();
         }
         assert_eq!(follow(&mut trail, &at, 302, "/4"), Err(FailureCause::HttpTooManyRedirects));
-        let mut trail = Trail::begin(&first, 3);
+        let mut trail = Trail::begin(3);
         let next = follow(&mut trail, &first, 302, "/1").unwrap();
         assert_eq!(follow(&mut trail, &next, 302, "/0"), Err(FailureCause::HttpRedirectLoop));
-        let mut none = Trail::begin(&first, 0);
+        let mut none = Trail::begin(0);
         assert_eq!(follow(&mut none, &first, 302, "/1"), Err(FailureCause::HttpTooManyRedirects));
     }
 
@@ -169,7 +169,7 @@ mod unit_tests {
         assert_eq!([next(Head, 301), next(Head, 303)], [Head, Head]);
         // A form that sends the browser back to itself by GET is no loop.
         let first = step("http://a.example/", Post);
-        let shown = follow(&mut Trail::begin(&first, 5), &first, 303, "/").unwrap();
+        let shown = follow(&mut Trail::begin(5), &first, 303, "/").unwrap();
         assert_eq!((shown.method, shown.with_body), (Get, false));
     }
 }

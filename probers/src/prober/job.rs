@@ -85,8 +85,8 @@ pub(super) async fn take(desk: &Desk, taken: Taken, job: &Job, trace: Option<Tra
     let making = loop {
         match desk.recent.begin(job.check_id, job.deadline, now) {
             Begun::First(making) => break making,
-            Begun::Before(finished) if finished.is_cancelled() => return true,
             Begun::Before(finished) => finished.cancelled().await,
+            Begun::Made => return true,
         }
     };
     if left.is_zero() {
@@ -154,7 +154,8 @@ async fn make(
     }
     metrics::checks_in_flight(desk.checks.taken());
     let began = Instant::now();
-    let result = desk.checker.run(job).await;
+    // Boxed: the many jobs that wait for their turn need not make room for it.
+    let result = Box::pin(desk.checker.run(job)).await;
     let took = began.elapsed();
     let CheckResult { scheduled_at, started_at, outcome, attempts, .. } = &result.result;
     metrics::check_made(outcome_name(*outcome), took.as_secs_f64(), *attempts);

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use futures_util::FutureExt as _;
 use pulsetrail_domain::Region;
 use pulsetrail_infra::dead_letters::{Letter as Dead, Reason};
 use pulsetrail_infra::kafka::{Kafka, is_passing, payload_of, receive, trace_of};
@@ -154,11 +155,11 @@ async fn take_jobs(
     let mut jobs = JoinSet::new();
     let mut commit_now = interval(COMMIT_EVERY);
     commit_now.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let ended = loop {
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await.ok();
-            (place, receive(&consumer).await)
-        };
+    let next = async || {
+        let place = Arc::clone(&places).acquire_owned().await.ok();
+        (place, receive(&consumer).await)
+    };
+    let ended = 'taking: loop {
         tokio::select! {
             () = shutdown.cancelled() => break Ok(()),
             () = assignment.handed_over() => assignment.let_go(consumer.as_ref()),
@@ -166,16 +167,23 @@ async fn take_jobs(
                 while jobs.try_join_next().is_some() {}
                 commit(&assignment, &consumer);
             }
-            (place, received) = next => match received {
-                Ok(message) => {
-                    start(&message, (lane, place), desk, &assignment, &mut jobs);
+            first = next() => {
+                // Those that have come already are taken with it.
+                let mut came = Some(first);
+                while let Some((place, received)) = came {
+                    match received {
+                        Ok(message) => {
+                            start(&message, (lane, place), desk, &assignment, &mut jobs);
+                        }
+                        Err(error) if is_passing(&error) => {
+                            tracing::warn!(%error, "jobs cannot be read for now");
+                            sleep(PAUSE).await;
+                        }
+                        Err(error) => break 'taking Err(error),
+                    }
+                    came = next().now_or_never();
                 }
-                Err(error) if is_passing(&error) => {
-                    tracing::warn!(%error, "jobs cannot be read for now");
-                    sleep(PAUSE).await;
-                }
-                Err(error) => break Err(error),
-            },
+            }
         }
     };
     assignment.stop();

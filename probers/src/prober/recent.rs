@@ -18,8 +18,15 @@ pub(super) struct Recent {
 
 #[derive(Debug, Default)]
 struct Known {
-    checks: HashMap<CheckId, (CancellationToken, Timestamp)>,
+    checks: HashMap<CheckId, (State, Timestamp)>,
     sweep_at: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Cancelled when it ends; there from when somebody waits for it.
+    Making(Option<CancellationToken>),
+    Made,
 }
 
 /// What is known of a check.
@@ -27,8 +34,10 @@ struct Known {
 pub(super) enum Begun<'a> {
     /// Nothing: it is to be made.
     First(Making<'a>),
-    /// It is being made, until this is cancelled, or was made, where it is cancelled.
+    /// It is being made, until this is cancelled.
     Before(CancellationToken),
+    /// It was made.
+    Made,
 }
 
 /// A check that is being made. Dropped without having been made, as when it is left to another prober, it
@@ -37,7 +46,6 @@ pub(super) enum Begun<'a> {
 pub(super) struct Making<'a> {
     recent: &'a Recent,
     check_id: CheckId,
-    finished: CancellationToken,
     is_made: bool,
 }
 
@@ -50,10 +58,16 @@ impl Making<'_> {
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
-        if !self.is_made {
-            self.recent.known().checks.remove(&self.check_id);
+        let mut known = self.recent.known();
+        let ended = if self.is_made {
+            let check = known.checks.get_mut(&self.check_id);
+            check.map(|(state, _)| std::mem::replace(state, State::Made))
+        } else {
+            known.checks.remove(&self.check_id).map(|(state, _)| state)
+        };
+        if let Some(State::Making(Some(finished))) = ended {
+            finished.cancel();
         }
-        self.finished.cancel();
     }
 }
 
@@ -66,18 +80,22 @@ impl Recent {
         now: Timestamp,
     ) -> Begun<'_> {
         let mut known = self.known();
-        if let Some((finished, _)) = known.checks.get(&check_id) {
-            return Begun::Before(finished.clone());
+        if let Some((state, _)) = known.checks.get_mut(&check_id) {
+            return match state {
+                State::Making(finished) => {
+                    Begun::Before(finished.get_or_insert_default().clone())
+                }
+                State::Made => Begun::Made,
+            };
         }
         if known.checks.len() >= known.sweep_at.max(SWEEP_AT_LEAST) {
             known
                 .checks
-                .retain(|_, (finished, deadline)| !finished.is_cancelled() || *deadline > now);
+                .retain(|_, (state, deadline)| matches!(state, State::Making(_)) || *deadline > now);
             known.sweep_at = known.checks.len() * 2;
         }
-        let finished = CancellationToken::new();
-        known.checks.insert(check_id, (finished.clone(), deadline));
-        Begun::First(Making { recent: self, check_id, finished, is_made: false })
+        known.checks.insert(check_id, (State::Making(None), deadline));
+        Begun::First(Making { recent: self, check_id, is_made: false })
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -116,7 +134,7 @@ mod tests {
         assert!(!finished.is_cancelled());
         making.made();
         assert!(finished.is_cancelled());
-        assert!(matches!(recent.begin(check(1), at(100), at(2)), Begun::Before(_)));
+        assert!(matches!(recent.begin(check(1), at(100), at(2)), Begun::Made));
         for number in 2..10_000 {
             let Begun::First(making) = recent.begin(check(number), at(100), at(101)) else {
                 panic!("first")

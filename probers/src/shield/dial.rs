@@ -39,6 +39,10 @@ pub(super) async fn first_of(
     addresses: &[SocketAddr],
     deadline: Instant,
 ) -> Result<(TcpStream, SocketAddr), DialError> {
+    if let [only] = *addresses {
+        let connected = timeout_at(deadline, connect(only)).await;
+        return connected.unwrap_or(Err(DialError::Timeout(only)));
+    }
     let mut waiting = addresses.iter().copied().take(MOST);
     let mut attempts = FuturesUnordered::new();
     let mut worst: Option<DialError> = None;

@@ -23,7 +23,7 @@ use crate::{BINARY, memory};
 
 /// The sizes that are tried, one after the other.
 const SIZES: [i64; 5] = [20_000, 50_000, 75_000, 100_000, 130_000];
-const SIZES_SOAK: [i64; 4] = [60_000, 100_000, 120_000, 140_000];
+const SIZES_SOAK: [i64; 4] = [100_000, 180_000, 260_000, 340_000];
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How late one check in a hundred may begin, at most, in ms.
 const LATE_MS: i64 = 1_000;
