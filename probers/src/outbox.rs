@@ -21,14 +21,18 @@ pub(crate) struct Letter {
 /// Where messages are sent from.
 pub(crate) struct Outbox {
     kafka: Kafka,
+    make: MakeProducer,
     producer: Mutex<FutureProducer>,
 }
+
+/// How a producer is made.
+type MakeProducer = fn(&Kafka) -> Result<FutureProducer, KafkaError>;
 
 impl Outbox {
     /// # Errors
     /// When librdkafka refuses a setting.
-    pub(crate) fn new(kafka: &Kafka) -> Result<Self, KafkaError> {
-        Ok(Self { kafka: kafka.clone(), producer: Mutex::new(kafka.producer()?) })
+    pub(crate) fn new(kafka: &Kafka, make: MakeProducer) -> Result<Self, KafkaError> {
+        Ok(Self { kafka: kafka.clone(), make, producer: Mutex::new(make(kafka)?) })
     }
 
     /// Queues a message; what it returns ends when the cluster has acknowledged it.
@@ -63,7 +67,7 @@ impl Outbox {
         if !Self::is_fatal(error) {
             return;
         }
-        match self.kafka.producer() {
+        match (self.make)(&self.kafka) {
             Ok(producer) => {
                 *self.producer.lock().unwrap_or_else(PoisonError::into_inner) = producer;
             }

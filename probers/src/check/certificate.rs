@@ -1,6 +1,6 @@
 //! What a server's certificates say (RFC 5280).
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use pulsetrail_domain::Timestamp;
 use pulsetrail_domain::check::{Certificate, Warning, WarningCode};
 use rustls::pki_types::CertificateDer;
@@ -18,7 +18,7 @@ pub(super) const WARN_DAYS: u16 = 14;
 /// What is told of the first certificate of a chain; none where it cannot be read.
 pub(super) fn facts(chain: &[CertificateDer<'_>], now: Timestamp) -> Option<Certificate> {
     let (_, shown) = X509Certificate::from_der(chain.first()?).ok()?;
-    let expires_at = DateTime::from_timestamp(shown.validity().not_after.timestamp(), 0)?;
+    let expires_at = expires_at(&shown)?;
     let name = |name: &x509_parser::x509::X509Name<'_>| {
         name.to_string().chars().take(MAX_NAME).collect::<String>()
     };
@@ -29,6 +29,17 @@ pub(super) fn facts(chain: &[CertificateDer<'_>], now: Timestamp) -> Option<Cert
         issuer: name(shown.issuer()),
         chain_length: u32::try_from(chain.len()).unwrap_or(u32::MAX),
     })
+}
+
+/// Whether the first certificate of a chain has fewer than `days` days left.
+pub(super) fn expires_within(chain: &[CertificateDer<'_>], days: u16, now: Timestamp) -> bool {
+    let shown = chain.first().and_then(|first| X509Certificate::from_der(first).ok());
+    let end = shown.and_then(|(_, shown)| expires_at(&shown));
+    end.is_some_and(|end| end - now < TimeDelta::days(days.into()))
+}
+
+fn expires_at(shown: &X509Certificate<'_>) -> Option<Timestamp> {
+    DateTime::from_timestamp(shown.validity().not_after.timestamp(), 0)
 }
 
 /// The warning of a certificate of `host` that expires in fewer than `warn_days` days.

@@ -142,6 +142,9 @@ impl Way<'_> {
     /// Warns of a certificate that expires soon.
     fn look_at(&mut self, chain: &[CertificateDer<'_>], host: &str) {
         let now = timestamp_from_millis(Utc::now().timestamp_millis());
+        if !certificate::expires_within(chain, certificate::WARN_DAYS, now) {
+            return;
+        }
         let Some(shown) = certificate::facts(chain, now) else { return };
         if let Some(warning) = certificate::warning(host, &shown, certificate::WARN_DAYS) {
             self.findings.warnings = vec![warning];

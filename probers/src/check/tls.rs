@@ -36,11 +36,18 @@ pub(super) enum Protocol {
     Any,
 }
 
-/// The two ways to speak TLS: with certificates verified, and without.
+/// The ways to speak TLS: with certificates verified, and without.
 #[derive(Clone)]
 pub struct TlsClients {
-    verifying: TlsConnector,
-    accepting: TlsConnector,
+    verifying: Connectors,
+    accepting: Connectors,
+}
+
+/// The same, for each [`Protocol`].
+#[derive(Clone)]
+struct Connectors {
+    http: TlsConnector,
+    any: TlsConnector,
 }
 
 impl TlsClients {
@@ -69,8 +76,8 @@ impl TlsClients {
                 .build()
                 .map_err(|error| rustls::Error::General(error.to_string()))?;
         Ok(Self {
-            verifying: connector(&provider, Arc::new(Diagnosing(trusted)))?,
-            accepting: connector(&provider, Arc::new(Accepting(Arc::clone(&provider))))?,
+            verifying: connectors(&provider, Arc::new(Diagnosing(trusted)))?,
+            accepting: connectors(&provider, Arc::new(Accepting(Arc::clone(&provider))))?,
         })
     }
 
@@ -86,13 +93,12 @@ impl TlsClients {
         let name = ServerName::try_from(bare.to_owned()).map_err(|_| {
             Fault::failed(FailureCause::TlsHandshake, format!("{host} is no name for TLS."))
         })?;
-        let connector = if verify { &self.verifying } else { &self.accepting };
-        let offered = match protocol {
-            Protocol::Http => vec![HTTP2.to_vec(), HTTP1.to_vec()],
-            Protocol::Any => Vec::new(),
+        let connectors = if verify { &self.verifying } else { &self.accepting };
+        let connector = match protocol {
+            Protocol::Http => &connectors.http,
+            Protocol::Any => &connectors.any,
         };
-        let shaking = connector.with_alpn(offered).connect(name, stream);
-        match timeout_at(deadline, shaking).await {
+        match timeout_at(deadline, connector.connect(name, stream)).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(explain(&error, host)),
             Err(_elapsed) => Err(Fault::failed(
@@ -103,10 +109,10 @@ impl TlsClients {
     }
 }
 
-fn connector(
+fn connectors(
     provider: &Arc<CryptoProvider>,
     verifier: Arc<dyn ServerCertVerifier>,
-) -> Result<TlsConnector, rustls::Error> {
+) -> Result<Connectors, rustls::Error> {
     let mut config = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()?
         .dangerous()
@@ -114,7 +120,9 @@ fn connector(
         .with_no_client_auth();
     // Every check measures a whole handshake.
     config.resumption = Resumption::disabled();
-    Ok(TlsConnector::from(Arc::new(config)))
+    let any = TlsConnector::from(Arc::new(config.clone()));
+    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+    Ok(Connectors { http: TlsConnector::from(Arc::new(config)), any })
 }
 
 fn explain(error: &io::Error, host: &str) -> Fault {

@@ -100,7 +100,7 @@ pub async fn run(
     let concurrency = concurrency.max(1);
     let desk = Arc::new(Desk {
         checker,
-        outbox: Outbox::new(kafka)?,
+        outbox: Outbox::new(kafka, Kafka::calm_producer)?,
         results_topic: kafka.topics.results(),
         dead_letters_topic: kafka.topics.dead_letters(),
         checks: Permits::new(concurrency),

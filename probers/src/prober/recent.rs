@@ -82,16 +82,14 @@ impl Recent {
         let mut known = self.known();
         if let Some((state, _)) = known.checks.get_mut(&check_id) {
             return match state {
-                State::Making(finished) => {
-                    Begun::Before(finished.get_or_insert_default().clone())
-                }
+                State::Making(finished) => Begun::Before(finished.get_or_insert_default().clone()),
                 State::Made => Begun::Made,
             };
         }
         if known.checks.len() >= known.sweep_at.max(SWEEP_AT_LEAST) {
-            known
-                .checks
-                .retain(|_, (state, deadline)| matches!(state, State::Making(_)) || *deadline > now);
+            known.checks.retain(|_, (state, deadline)| {
+                matches!(state, State::Making(_)) || *deadline > now
+            });
             known.sweep_at = known.checks.len() * 2;
         }
         known.checks.insert(check_id, (State::Making(None), deadline));

@@ -80,7 +80,7 @@ impl Emitter {
             roster,
             kafka: kafka.clone(),
             // A new producer with each lease: a fatal error of the old one does not outlive it.
-            outbox: Arc::new(Outbox::new(kafka)?),
+            outbox: Arc::new(Outbox::new(kafka, Kafka::producer)?),
             unacknowledged: FuturesUnordered::new(),
             telling: 0,
             clock: Clock::at(now_ms(), Instant::now()),

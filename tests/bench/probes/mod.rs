@@ -30,7 +30,7 @@ pub(crate) const FIGURES: [&str; 4] =
 /// Jobs of one run; the first half opens connections, fills caches, and has the broker compile its code.
 const JOBS: usize = 480_000;
 const WARM_UP_PER_SECOND: u32 = 1_000;
-const TLS_JOBS: usize = 24_000;
+const TLS_JOBS: usize = 240_000;
 const CONCURRENCY: usize = 256;
 /// No host is checked more than a few times at once.
 const HOSTS: usize = 40;
