@@ -70,8 +70,8 @@ async fn run(only: Option<&str>) {
     if wanted(&["bytes_per_check_hot"]) {
         append::bytes(&mut table).await;
     }
-    if wanted(&["record_results"]) {
-        record::measure(&mut table).await;
+    if wanted(&record::FIGURES) {
+        record::measure(&mut table, only).await;
     }
     if wanted(&["replay", "replay_first_row_ms", "replay_rss_mb"]) {
         replay::measure(&mut table, only).await;

@@ -1,4 +1,5 @@
-//! `record_results`: from Kafka to committed.
+//! `record_results`: from Kafka to committed, also of so many monitors that each has long been waiting for
+//! its turn when it comes again.
 
 use std::time::{Duration, Instant};
 
@@ -15,19 +16,27 @@ use tokio_util::sync::CancellationToken;
 use crate::fixture::{ORGANIZATION, empty_store, monitors, register, result};
 use crate::table::{Row, Table};
 
-const MONITORS: usize = 10_000;
-const ROUNDS: i64 = 20;
+pub(crate) const FIGURES: [&str; 2] = ["record_results", "record_results_of_100k"];
 /// Rounds at the start in which the recorder reads the monitors and opens its connections.
 const WARM_UP: i64 = 2;
 
-pub(crate) async fn measure(table: &mut Table) {
+pub(crate) async fn measure(table: &mut Table, only: Option<&str>) {
+    for (name, monitors, rounds) in [(FIGURES[0], 10_000, 20), (FIGURES[1], 100_000, 10)] {
+        if only.is_none_or(|only| only == name) {
+            measure_of(table, name, monitors, rounds).await;
+        }
+    }
+}
+
+/// Every monitor has `rounds` results, and they come in turn.
+async fn measure_of(table: &mut Table, name: &str, count: usize, rounds: i64) {
     let (corner, store) = empty_store().await;
     let kafka = corner.kafka();
     kafka.ensure_topics(&[]).await.expect("topics");
-    let monitors = monitors(MONITORS);
+    let monitors = monitors(count);
     register(&store, &monitors).await;
-    produce(&kafka, &monitors).await;
-    let alone = consume(&kafka).await;
+    produce(&kafka, &monitors, rounds).await;
+    let alone = consume(&kafka, count * rounds as usize).await;
 
     let before = head(&store.read).await.expect("Postgres answers");
     let shutdown = CancellationToken::new();
@@ -35,16 +44,16 @@ pub(crate) async fn measure(table: &mut Table) {
         let (store, kafka, shutdown) = (store.clone(), kafka.clone(), shutdown.clone());
         async move { pulsetrail_commands::recorder::run(&store, &kafka, shutdown, || {}).await }
     });
-    until(&store, before.0 + WARM_UP * MONITORS as i64).await;
+    until(&store, before.0 + WARM_UP * count as i64).await;
     let (from, begun) = (head(&store.read).await.expect("Postgres answers"), Instant::now());
     // Every result is an event; some lead to a second one.
-    until(&store, before.0 + ROUNDS * MONITORS as i64).await;
+    until(&store, before.0 + rounds * count as i64).await;
     let (through, took) = (head(&store.read).await.expect("Postgres answers"), begun.elapsed());
     let recorded = recorded_between(&store, from, through).await;
     shutdown.cancel();
     recorder.await.expect("the recorder ends").expect("the recorder ran");
     table.push(Row {
-        name: "record_results".to_owned(),
+        name: name.to_owned(),
         value: recorded / took.as_secs_f64(),
         unit: "/s",
         reference: "reading the same messages from Kafka and nothing else".to_owned(),
@@ -52,10 +61,10 @@ pub(crate) async fn measure(table: &mut Table) {
     });
 }
 
-async fn produce(kafka: &Kafka, monitors: &[MonitorId]) {
+async fn produce(kafka: &Kafka, monitors: &[MonitorId], rounds: i64) {
     let producer = kafka.producer().expect("a producer");
     let topic = kafka.topics.results();
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         for monitor in monitors {
             let message = ResultMessage {
                 monitor_id: *monitor,
@@ -74,12 +83,12 @@ async fn produce(kafka: &Kafka, monitors: &[MonitorId]) {
 }
 
 /// Messages per second that a consumer with the recorder's settings takes in.
-async fn consume(kafka: &Kafka) -> f64 {
+async fn consume(kafka: &Kafka, all: usize) -> f64 {
     let consumer = kafka.group_consumer("reference").expect("a consumer");
     consumer.subscribe(&[&kafka.topics.results()]).expect("a subscription");
     consumer.recv().await.expect("a message");
     let begun = Instant::now();
-    let wanted = ROUNDS as usize * MONITORS - 1;
+    let wanted = all - 1;
     let mut count = 0;
     while count < wanted {
         let message = match consumer.recv().now_or_never() {

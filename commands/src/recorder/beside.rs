@@ -1,22 +1,18 @@
 //! What is stored beside the events of a batch, in their transaction.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use pulsetrail_domain::egress::EgressEvent;
 use pulsetrail_domain::health::Health;
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId};
-use pulsetrail_infra::store::{
-    Snapshot, StoreError, append_refusals, note_irregular_checks, save_snapshots,
-};
+use pulsetrail_infra::store::{StoreError, append_refusals, note_irregular_checks};
 use sqlx::PgConnection;
 
 use super::cache::Known;
 use super::commit::ByMonitor;
 use super::decide::Decided;
 use super::intake::Received;
-
-/// A snapshot of a health aggregate is kept each time its version passes a multiple of this.
-const SNAPSHOT_EVERY: i64 = 200;
 
 /// What goes with some decisions besides their events; mostly nothing.
 #[derive(Default)]
@@ -27,16 +23,14 @@ pub(super) struct Beside<'a> {
     refusals: Vec<(OrganizationId, EgressEvent)>,
     /// The status half of the monitors' read model, where it changed.
     changed: Vec<(MonitorId, &'a Health)>,
-    /// Snapshots that are due.
-    snapshots: Vec<Snapshot>,
 }
 
 impl<'a> Beside<'a> {
     pub(super) fn of(
-        before: &HashMap<MonitorId, Known>,
+        before: &HashMap<MonitorId, Arc<Known>>,
         pending: &ByMonitor,
         decided: &[(MonitorId, &'a Decided)],
-    ) -> Result<Self, serde_json::Error> {
+    ) -> Self {
         let (mut beside, nothing) = (Self::default(), Health::default());
         for (id, decided) in decided {
             beside.irregular.extend(decided.irregular.iter().map(|check| (*id, *check)));
@@ -51,20 +45,12 @@ impl<'a> Beside<'a> {
             if (before.status, before.status_since) != (after.status, after.status_since) {
                 beside.changed.push((*id, after));
             }
-            if before.version / SNAPSHOT_EVERY != after.version / SNAPSHOT_EVERY {
-                let state = serde_json::to_string(after)?;
-                let aggregate_id = id.to_string();
-                beside.snapshots.push(Snapshot { aggregate_id, sequence: after.version, state });
-            }
         }
-        Ok(beside)
+        beside
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.irregular.is_empty()
-            && self.refusals.is_empty()
-            && self.changed.is_empty()
-            && self.snapshots.is_empty()
+        self.irregular.is_empty() && self.refusals.is_empty() && self.changed.is_empty()
     }
 
     pub(super) async fn save(&self, transaction: &mut PgConnection) -> Result<(), StoreError> {
@@ -72,8 +58,7 @@ impl<'a> Beside<'a> {
         if !self.refusals.is_empty() {
             append_refusals(&mut *transaction, &self.refusals, &HashMap::new()).await?;
         }
-        self.save_status(transaction).await?;
-        save_snapshots(transaction, Health::AGGREGATE, &self.snapshots).await
+        self.save_status(transaction).await
     }
 
     async fn save_status(&self, transaction: &mut PgConnection) -> Result<(), StoreError> {

@@ -2,19 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use lru::LruCache;
-use pulsetrail_domain::health::Health;
+use pulsetrail_domain::health::{Health, ObservationPolicy};
 use pulsetrail_domain::monitor::Monitor;
-use pulsetrail_domain::{MonitorId, Position};
+use pulsetrail_domain::{MonitorId, OrganizationId, Position};
 use pulsetrail_infra::store::{
     AppendOutcome, Event, Snapshot, Store, StoreError, head, load_snapshots, read_aggregates,
 };
 
-/// One monitor, and its health, at the versions they had when they were last read or written.
-#[derive(Clone, Debug, Default)]
+/// What decisions about one monitor are made from, at the versions that were last read or written.
+#[derive(Debug, Default)]
 pub(super) struct Known {
-    pub(super) monitor: Monitor,
+    pub(super) organization_id: OrganizationId,
+    /// What decisions take from the monitor; none where there is no such monitor.
+    pub(super) policy: Option<ObservationPolicy>,
     pub(super) health: Health,
     /// Why the history cannot be read, if it cannot.
     pub(super) unreadable: Option<String>,
@@ -22,7 +25,7 @@ pub(super) struct Known {
 
 /// What is known of the monitors that were needed last.
 pub(super) struct Cache {
-    known: LruCache<MonitorId, Known>,
+    known: LruCache<MonitorId, Arc<Known>>,
     /// Everything known was right when the log ended here, or later; none where nothing is known.
     through: Option<Position>,
 }
@@ -62,22 +65,21 @@ impl Cache {
     }
 
     pub(super) fn put(&mut self, monitor_id: MonitorId, known: Known) {
-        self.known.put(monitor_id, known);
+        self.known.put(monitor_id, Arc::new(known));
     }
 
-    /// What is known of the given monitors, loading what is not cached. A monitor that does not exist
-    /// has version 0.
+    /// What is known of the given monitors, loading what is not cached.
     pub(super) async fn load(
         &mut self,
         store: &Store,
         monitor_ids: &HashSet<MonitorId>,
-    ) -> Result<HashMap<MonitorId, Known>, StoreError> {
+    ) -> Result<HashMap<MonitorId, Arc<Known>>, StoreError> {
         let mut found = HashMap::with_capacity(monitor_ids.len());
         let mut missing = Vec::new();
         for id in monitor_ids {
             match self.known.get(id) {
                 Some(known) => {
-                    found.insert(*id, known.clone());
+                    found.insert(*id, Arc::clone(known));
                 }
                 None => missing.push(*id),
             }
@@ -87,8 +89,9 @@ impl Cache {
                 self.through = Some(head(&store.read).await?);
             }
             for (id, known) in load(store, &missing).await? {
-                if known.monitor.version > 0 {
-                    self.known.put(id, known.clone());
+                let known = Arc::new(known);
+                if known.policy.is_some() {
+                    self.known.put(id, Arc::clone(&known));
                 }
                 found.insert(id, known);
             }
@@ -102,13 +105,13 @@ async fn load(
     monitor_ids: &[MonitorId],
 ) -> Result<HashMap<MonitorId, Known>, StoreError> {
     let ids: Vec<String> = monitor_ids.iter().map(ToString::to_string).collect();
-    let mut known: HashMap<String, Known> =
-        ids.iter().map(|id| (id.clone(), Known::default())).collect();
+    let mut loading: HashMap<String, Loading> =
+        ids.iter().map(|id| (id.clone(), Loading::default())).collect();
 
     let monitors: Vec<(String, i64)> = ids.iter().map(|id| (id.clone(), 0)).collect();
     read_aggregates(&store.read, Monitor::AGGREGATE, &monitors, |event| {
-        apply(&mut known, &event, |known, event| {
-            known.monitor.apply_event(event.monitor_event()?);
+        apply(&mut loading, &event, |loading, event| {
+            loading.monitor.apply_event(event.monitor_event()?);
             Ok(())
         });
     })
@@ -118,37 +121,56 @@ async fn load(
         load_snapshots(&store.read, Health::AGGREGATE, &ids).await?
     {
         // A snapshot only saves time: one that cannot be read is passed over.
-        if let (Some(known), Ok(health)) =
-            (known.get_mut(&aggregate_id), serde_json::from_str::<Health>(&state))
+        if let (Some(loading), Ok(health)) =
+            (loading.get_mut(&aggregate_id), serde_json::from_str::<Health>(&state))
             && health.version == sequence
         {
-            known.health = health;
+            loading.health = health;
         }
     }
     let healths: Vec<(String, i64)> =
-        known.iter().map(|(id, known)| (id.clone(), known.health.version)).collect();
+        loading.iter().map(|(id, loading)| (id.clone(), loading.health.version)).collect();
     read_aggregates(&store.read, Health::AGGREGATE, &healths, |event| {
-        apply(&mut known, &event, |known, event| {
-            known.health.apply_event(&event.health_event()?);
+        apply(&mut loading, &event, |loading, event| {
+            loading.health.apply_event(&event.health_event()?);
             Ok(())
         });
     })
     .await?;
     Ok(monitor_ids
         .iter()
-        .filter_map(|id| known.remove(&id.to_string()).map(|known| (*id, known)))
+        .filter_map(|id| loading.remove(&id.to_string()).map(|loading| (*id, loading.known())))
         .collect())
 }
 
+/// What is being read of one monitor.
+#[derive(Default)]
+struct Loading {
+    monitor: Monitor,
+    health: Health,
+    unreadable: Option<String>,
+}
+
+impl Loading {
+    fn known(self) -> Known {
+        Known {
+            organization_id: self.monitor.organization_id,
+            policy: ObservationPolicy::of(&self.monitor),
+            health: self.health,
+            unreadable: self.unreadable,
+        }
+    }
+}
+
 fn apply(
-    known: &mut HashMap<String, Known>,
+    loading: &mut HashMap<String, Loading>,
     event: &Event,
-    apply: impl FnOnce(&mut Known, &Event) -> Result<(), pulsetrail_infra::store::DecodeError>,
+    apply: impl FnOnce(&mut Loading, &Event) -> Result<(), pulsetrail_infra::store::DecodeError>,
 ) {
-    let Some(known) = known.get_mut(&event.aggregate_id) else { return };
-    if known.unreadable.is_none()
-        && let Err(error) = apply(known, event)
+    let Some(loading) = loading.get_mut(&event.aggregate_id) else { return };
+    if loading.unreadable.is_none()
+        && let Err(error) = apply(loading, event)
     {
-        known.unreadable = Some(format!("position {}: {error}", event.position));
+        loading.unreadable = Some(format!("position {}: {error}", event.position));
     }
 }

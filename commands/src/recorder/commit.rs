@@ -1,14 +1,17 @@
 //! Storing a batch: one transaction for what was decided, again for what moved meanwhile.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::Utc;
 use pulsetrail_domain::MonitorId;
 use pulsetrail_domain::check::CheckResult;
+use pulsetrail_domain::health::Health;
 use pulsetrail_infra::dead_letters::{resolve, retried_letter};
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::store::{
-    Append, AppendOutcome, Store, StoreError, append_batch_after, recorded_before,
+    Append, AppendOutcome, Snapshot, Store, StoreError, append_batch_after, recorded_before,
+    save_snapshots,
 };
 use uuid::Uuid;
 
@@ -18,6 +21,10 @@ use super::cache::{Cache, Known};
 use super::dead_letter::DeadLetter;
 use super::decide::{Decided, LookedUp, decide};
 use super::intake::{Intake, Received};
+
+/// A snapshot of a health aggregate is kept each time its version passes a multiple of this: so many events
+/// are read at most for a monitor that is not in memory, as all are when a recorder starts.
+const SNAPSHOT_EVERY: i64 = 50;
 
 pub(super) type ByMonitor = BTreeMap<MonitorId, Vec<Received>>;
 
@@ -40,6 +47,7 @@ pub(super) async fn record_batch(
     let mut retried: HashSet<Uuid> =
         pending.values().flatten().filter_map(|one| retried_letter(&one.origin)).collect();
     let mut looked_up = LookedUp::default();
+    let mut snapshots = Vec::new();
     while !pending.is_empty() || !dead.is_empty() {
         let ids: HashSet<MonitorId> = pending.keys().copied().collect();
         let known = cache.load(store, &ids).await?;
@@ -76,16 +84,35 @@ pub(super) async fn record_batch(
             metrics::results_recorded("void", decided.void);
             pending.remove(&id);
             if let (Some(known), Some(_)) = (known.get(&id), decided.append) {
-                let monitor = known.monitor.clone();
-                cache.put(id, Known { monitor, health: decided.health, unreadable: None });
+                snapshots.extend(due_snapshot(&id, &known.health, &decided.health)?);
+                let (organization_id, policy) = (known.organization_id, known.policy.clone());
+                let health = decided.health;
+                cache.put(id, Known { organization_id, policy, health, unreadable: None });
             }
         }
+    }
+    // They only save time: neither the lock nor the batch is held up for them.
+    if let Err(error) = save_snapshots(&store.write, Health::AGGREGATE, &snapshots).await {
+        tracing::debug!(%error, "snapshots could not be saved; later ones will be");
     }
     resolve(&store.write, RECORDER, &retried).await
 }
 
+/// The snapshot of a health aggregate that is due, if one is.
+fn due_snapshot(
+    monitor_id: &MonitorId,
+    before: &Health,
+    after: &Health,
+) -> Result<Option<Snapshot>, serde_json::Error> {
+    if before.version / SNAPSHOT_EVERY == after.version / SNAPSHOT_EVERY {
+        return Ok(None);
+    }
+    let (aggregate_id, state) = (monitor_id.to_string(), serde_json::to_string(after)?);
+    Ok(Some(Snapshot { aggregate_id, sequence: after.version, state }))
+}
+
 fn decide_all(
-    known: &HashMap<MonitorId, Known>,
+    known: &HashMap<MonitorId, Arc<Known>>,
     pending: &ByMonitor,
     looked_up: &LookedUp,
 ) -> Result<BTreeMap<MonitorId, Decided>, StoreError> {
@@ -94,7 +121,7 @@ fn decide_all(
     pending
         .iter()
         .map(|(id, results)| {
-            let known = known.get(id).unwrap_or(&nothing);
+            let known = known.get(id).map_or(&nothing, Arc::as_ref);
             Ok((*id, decide(*id, known, results, looked_up, now)?))
         })
         .collect()
@@ -104,7 +131,7 @@ fn decide_all(
 async fn store_round(
     store: &Store,
     cache: &mut Cache,
-    before: &HashMap<MonitorId, Known>,
+    before: &HashMap<MonitorId, Arc<Known>>,
     pending: &ByMonitor,
     round: &BTreeMap<MonitorId, Decided>,
     dead: &[DeadLetter],
@@ -116,7 +143,7 @@ async fn store_round(
     if appends.is_empty() && dead.is_empty() {
         return Ok(HashSet::new());
     }
-    let mut beside = Beside::of(before, pending, &decided)?;
+    let mut beside = Beside::of(before, pending, &decided);
     let (outcome, moved) = if beside.is_empty() && dead.is_empty() {
         // Nothing else is to be stored: the lock is not held while this side is waited for.
         let outcome = append_batch_after(&store.write, &appends, cache.through()).await?;
@@ -128,7 +155,7 @@ async fn store_round(
         let moved = moved(&decided, &outcome);
         if !moved.is_empty() {
             let stored = decided.iter().filter(|(id, _)| !moved.contains(id)).copied();
-            beside = Beside::of(before, pending, &stored.collect::<Vec<_>>())?;
+            beside = Beside::of(before, pending, &stored.collect::<Vec<_>>());
         }
         beside.save(&mut transaction).await?;
         for letter in dead {

@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 
-use pulsetrail_domain::health::{
-    Health, HealthCommand, HealthError, HealthEvent, ObservationPolicy,
-};
+use pulsetrail_domain::health::{Health, HealthCommand, HealthError, HealthEvent};
 use pulsetrail_domain::monitor::Monitor;
 use pulsetrail_domain::{CheckId, MonitorId, Timestamp};
 use pulsetrail_infra::store::{Append, Guard, NewEvent};
@@ -45,7 +43,7 @@ pub(super) fn decide(
     now: Timestamp,
 ) -> Result<Decided, serde_json::Error> {
     let mut decided = Decided { health: known.health.clone(), ..Decided::default() };
-    let Some(policy) = ObservationPolicy::of(&known.monitor) else {
+    let Some(policy) = &known.policy else {
         decided.dead = dead(results, Reason::UnknownMonitor, "there is no such monitor");
         return Ok(decided);
     };
@@ -57,7 +55,7 @@ pub(super) fn decide(
     // A check that was looked up is older than what the state remembers, also after it is recorded.
     let mut recorded_here = HashSet::new();
     for (place, received) in results.iter().enumerate() {
-        if received.organization_id != known.monitor.organization_id {
+        if received.organization_id != known.organization_id {
             // The letter belongs to no organization: its own claim is what is wrong.
             decided.dead.push(DeadLetter::new(
                 &received.origin,
@@ -111,12 +109,12 @@ pub(super) fn decide(
         decided.append = Some(Append {
             aggregate_type: Health::AGGREGATE,
             aggregate_id: aggregate_id.clone(),
-            organization_id: known.monitor.organization_id,
+            organization_id: known.organization_id,
             expected: Some(known.health.version),
             guard: Some(Guard {
                 aggregate_type: Monitor::AGGREGATE,
                 aggregate_id,
-                expected: known.monitor.version,
+                expected: policy.monitor_version,
             }),
             events,
         });

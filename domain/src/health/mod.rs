@@ -137,8 +137,8 @@ pub struct Health {
     pub status_since: Option<Timestamp>,
     /// Whether observation is paused.
     pub paused: bool,
-    /// Each region's newest results.
-    pub regions: BTreeMap<Region, RegionVotes>,
+    /// Each region's newest results. Boxed: the map has room for eleven, and mostly holds one.
+    pub regions: BTreeMap<Region, Box<RegionVotes>>,
     /// The newest checks on demand that were recorded, by their ids and so by their time.
     pub on_demand: VecDeque<CheckId>,
     /// While the status is unknown: what it was before.

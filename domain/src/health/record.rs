@@ -89,7 +89,7 @@ fn change_of_status(
             since: health
                 .regions
                 .get(&result.region)
-                .and_then(super::RegionVotes::failing_since)
+                .and_then(|votes| votes.failing_since())
                 .unwrap_or(at),
             cause: result.failure.clone().unwrap_or(Failure {
                 cause: FailureCause::HttpInvalid,

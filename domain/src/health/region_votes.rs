@@ -58,11 +58,13 @@ impl RegionVotes {
     }
 
     pub(super) fn remember(&mut self, slot_ms: i64) {
-        if let Err(place) = self.slots.binary_search(&slot_ms) {
+        let Err(place) = self.slots.binary_search(&slot_ms) else { return };
+        if self.slots.len() < REMEMBERED_SLOTS {
             self.slots.insert(place, slot_ms);
-        }
-        if self.slots.len() > REMEMBERED_SLOTS {
+        } else if place > 0 {
+            // In this order, there is never room for more than are remembered.
             self.slots.pop_front();
+            self.slots.insert(place - 1, slot_ms);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Snapshots: the state of an aggregate at a version. They only save time; the events are the truth.
 
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 
 use super::StoreError;
 
@@ -36,12 +36,12 @@ pub async fn load_snapshots(
     Ok(rows.into_iter().map(snapshot).collect())
 }
 
-/// Keeps snapshots, within the transaction that appends the events they include.
+/// Keeps snapshots of what is committed.
 ///
 /// # Errors
 /// [`StoreError::Database`].
 pub async fn save_snapshots(
-    transaction: &mut PgConnection,
+    executor: impl PgExecutor<'_>,
     aggregate_type: &str,
     snapshots: &[Snapshot],
 ) -> Result<(), StoreError> {
@@ -63,7 +63,7 @@ pub async fn save_snapshots(
     .bind(ids)
     .bind(sequences)
     .bind(states)
-    .execute(transaction)
+    .execute(executor)
     .await?;
     Ok(())
 }
