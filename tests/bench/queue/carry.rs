@@ -22,8 +22,7 @@ use crate::table::{Row, Table};
 use crate::{BINARY, memory};
 
 /// The sizes that are tried, one after the other.
-const SIZES: [i64; 5] = [20_000, 50_000, 75_000, 100_000, 130_000];
-const SIZES_SOAK: [i64; 4] = [100_000, 180_000, 260_000, 340_000];
+const SIZES: [i64; 4] = [100_000, 180_000, 260_000, 340_000];
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How late one check in a hundred may begin, at most, in ms.
 const LATE_MS: i64 = 1_000;
@@ -37,10 +36,9 @@ pub(crate) async fn measure(table: &mut Table) {
     let url = format!("http://{{host}}:{}/{{number}}", target::start().await);
     let kind = Kind { url: &url, interval_seconds: 60, age_seconds: 0 };
     let window = if is_soak() { 3 * INTERVAL } else { INTERVAL / 2 };
-    let sizes = if is_soak() { SIZES_SOAK.to_vec() } else { SIZES.to_vec() };
 
     let (mut monitors, mut carried, mut limit) = (Vec::new(), 0, String::from("nothing yet"));
-    for size in sizes {
+    for size in SIZES {
         let more = size - i64::try_from(monitors.len()).expect("a count");
         monitors.extend(register(&store, more, &kind).await);
         let settled = settle(&store, &kafka, size).await;
