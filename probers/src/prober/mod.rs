@@ -171,17 +171,18 @@ async fn take_jobs(
                 // Those that have come already are taken with it.
                 let mut came = Some(first);
                 while let Some((place, received)) = came {
-                    match received {
+                    came = match received {
                         Ok(message) => {
                             start(&message, (lane, place), desk, &assignment, &mut jobs);
+                            next().now_or_never()
                         }
                         Err(error) if is_passing(&error) => {
                             tracing::warn!(%error, "jobs cannot be read for now");
                             sleep(PAUSE).await;
+                            None
                         }
                         Err(error) => break 'taking Err(error),
-                    }
-                    came = next().now_or_never();
+                    };
                 }
             }
         }

@@ -5,7 +5,6 @@
 
 mod look;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pulsetrail_domain::Region;
@@ -18,8 +17,8 @@ use self::look::{Look, backlog, look};
 use super::monitors::{Kind, register};
 use super::topic::read;
 use super::{bare, target};
+use crate::BINARY;
 use crate::table::{Row, Table};
-use crate::{BINARY, memory};
 
 /// The sizes that are tried, one after the other.
 const SIZES: [i64; 4] = [100_000, 180_000, 260_000, 340_000];
@@ -42,12 +41,10 @@ pub(crate) async fn measure(table: &mut Table) {
         let more = size - i64::try_from(monitors.len()).expect("a count");
         monitors.extend(register(&store, more, &kind).await);
         let settled = settle(&store, &kafka, size).await;
-        let before = memory::processor_seconds(app.pid());
-        let found = look(&store, &kafka, &monitors, window).await;
-        let spent = cores(&before, &memory::processor_seconds(app.pid()), found.took);
-        eprintln!("  {size} monitors: {found}; {spent}");
+        let found = look((&store, &kafka), app.pid(), &monitors, window).await;
+        eprintln!("  {size} monitors: {found}");
         if let Some(fault) = fault(&found, size, settled) {
-            limit = format!("{fault} at {size}; {spent}");
+            limit = format!("{fault} at {size}");
             break;
         }
         carried = size;
@@ -71,7 +68,7 @@ async fn settle(store: &Store, kafka: &Kafka, size: i64) -> bool {
     let begun = tokio::time::Instant::now();
     while begun.elapsed() < SETTLING {
         sleep(Duration::from_secs(2)).await;
-        if backlog(store, kafka).await < under_way(size) {
+        if backlog(store, kafka).await.all() < under_way(size) {
             sleep(INTERVAL).await;
             return true;
         }
@@ -92,20 +89,9 @@ fn fault(found: &Look, size: i64, settled: bool) -> Option<&'static str> {
         Some("checks begin late")
     } else if found.missing * 100 > found.slots {
         Some("checks are missing")
-    } else if found.backlog_after > found.backlog_before + under_way(size) {
+    } else if found.backlog_after.all() > found.backlog_before.all() + under_way(size) {
         Some("the backlog grows")
     } else {
         None
     }
-}
-
-/// The processor time that each process took, in cores.
-fn cores(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>, took: Duration) -> String {
-    let of_one = |(name, seconds): (&String, &f64)| {
-        let spent = seconds - before.get(name).copied().unwrap_or_default();
-        format!("{name} {:.2}", spent / took.as_secs_f64())
-    };
-    let all: Vec<String> = after.iter().map(of_one).collect();
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("of {cores} cores: {}", all.join(", "))
 }

@@ -1,6 +1,6 @@
 //! Looking at an installation for a while: how late checks begin, and what is left to be done.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,8 @@ use pulsetrail_domain::{MonitorId, Position, Region};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::store::{Store, head, read_after};
 use tokio::time::sleep;
+
+use crate::memory;
 
 const INTERVAL_MS: i64 = 60_000;
 /// How long after the window the last results may take.
@@ -24,41 +26,72 @@ pub(super) struct Look {
     /// How late checks began after their slots, in ms, where a missing one is the latest.
     pub(super) late_p50_ms: i64,
     pub(super) late_p99_ms: i64,
-    /// What was left to be done, in messages and events.
-    pub(super) backlog_before: i64,
-    pub(super) backlog_after: i64,
-    pub(super) took: Duration,
+    /// What was left to be done.
+    pub(super) backlog_before: Backlog,
+    pub(super) backlog_after: Backlog,
+    /// The processors that each process took.
+    pub(super) cores: BTreeMap<String, f64>,
+}
+
+/// What is left to be done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backlog {
+    /// Messages for probers, and for the recorder.
+    jobs: i64,
+    results: i64,
+    /// Events that the slowest of those who follow the log has not reached.
+    events: i64,
+}
+
+impl Backlog {
+    pub(super) fn all(self) -> i64 {
+        self.jobs + self.results + self.events
+    }
+}
+
+impl fmt::Display for Backlog {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} jobs + {} results + {} events", self.jobs, self.results, self.events)
+    }
 }
 
 impl fmt::Display for Look {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            slots, missing, late_p50_ms, late_p99_ms, backlog_before, backlog_after, ..
+        } = self;
         write!(
             formatter,
-            "{} slots, {} missing, late p50 {} ms, p99 {} ms, backlog {} then {}",
-            self.slots,
-            self.missing,
-            self.late_p50_ms,
-            self.late_p99_ms,
-            self.backlog_before,
-            self.backlog_after
-        )
+            "{slots} slots, {missing} missing, late p50 {late_p50_ms} ms, p99 {late_p99_ms} ms, \
+             backlog {backlog_before} then {backlog_after}; of {} cores",
+            std::thread::available_parallelism().map_or(0, usize::from),
+        )?;
+        for (name, cores) in &self.cores {
+            write!(formatter, ", {name} {cores:.2}")?;
+        }
+        Ok(())
     }
 }
 
-/// Looks for as long as `window`.
+/// Looks for as long as `window`, at `pid` and all that it started.
 pub(super) async fn look(
-    store: &Store,
-    kafka: &Kafka,
+    (store, kafka): (&Store, &Kafka),
+    pid: u32,
     monitors: &[MonitorId],
     window: Duration,
 ) -> Look {
-    let (begun, from) = (Instant::now(), head(&store.read).await.expect("Postgres answers"));
+    let from = head(&store.read).await.expect("Postgres answers");
     let backlog_before = backlog(store, kafka).await;
+    let (begun, before) = (Instant::now(), memory::processor_seconds(pid));
     let begin_ms = Utc::now().timestamp_millis();
     sleep(window).await;
     let end_ms = Utc::now().timestamp_millis();
+    let (took, mut cores) = (begun.elapsed(), memory::processor_seconds(pid));
+    for (name, seconds) in &mut cores {
+        let spent = *seconds - before.get(name).copied().unwrap_or_default();
+        *seconds = spent / took.as_secs_f64();
+    }
     let backlog_after = backlog(store, kafka).await;
-    let took = begun.elapsed();
     sleep(REST).await;
 
     let mut expected = HashSet::new();
@@ -76,7 +109,7 @@ pub(super) async fn look(
     late.sort_unstable();
     let percentile = |percent: usize| late[(slots * percent).div_ceil(100).clamp(1, slots) - 1];
     let (late_p50_ms, late_p99_ms) = (percentile(50), percentile(99));
-    Look { slots, missing, late_p50_ms, late_p99_ms, backlog_before, backlog_after, took }
+    Look { slots, missing, late_p50_ms, late_p99_ms, backlog_before, backlog_after, cores }
 }
 
 /// How late the expected checks began; those that were found are expected no more.
@@ -100,8 +133,7 @@ async fn lateness(
     }
 }
 
-/// What is left to be done: jobs, results, and events that a reader has not reached.
-pub(super) async fn backlog(store: &Store, kafka: &Kafka) -> i64 {
+pub(super) async fn backlog(store: &Store, kafka: &Kafka) -> Backlog {
     let queues = kafka.lags(&[Region::default()]).await.expect("Kafka answers");
     let readers: Vec<i64> = sqlx::query_scalar("select position from checkpoints")
         .fetch_all(&store.read)
@@ -109,5 +141,9 @@ pub(super) async fn backlog(store: &Store, kafka: &Kafka) -> i64 {
         .expect("Postgres answers");
     let head = head(&store.read).await.expect("Postgres answers").0;
     let behind = readers.iter().map(|position| (head - position).max(0)).max();
-    queues.iter().map(|queue| queue.lag).sum::<i64>() + behind.unwrap_or_default()
+    let lag = |results: bool| {
+        queues.iter().filter(|queue| (queue.queue == "results") == results).map(|queue| queue.lag)
+    };
+    let (jobs, results) = (lag(false).sum(), lag(true).sum());
+    Backlog { jobs, results, events: behind.unwrap_or_default() }
 }
