@@ -141,9 +141,10 @@ pub(super) async fn backlog(store: &Store, kafka: &Kafka) -> Backlog {
         .expect("Postgres answers");
     let head = head(&store.read).await.expect("Postgres answers").0;
     let behind = readers.iter().map(|position| (head - position).max(0)).max();
-    let lag = |results: bool| {
-        queues.iter().filter(|queue| (queue.queue == "results") == results).map(|queue| queue.lag)
-    };
-    let (jobs, results) = (lag(false).sum(), lag(true).sum());
-    Backlog { jobs, results, events: behind.unwrap_or_default() }
+    let mut backlog = Backlog { jobs: 0, results: 0, events: behind.unwrap_or_default() };
+    for queue in queues {
+        let kind = if queue.queue == "results" { &mut backlog.results } else { &mut backlog.jobs };
+        *kind += queue.lag;
+    }
+    backlog
 }
