@@ -25,7 +25,8 @@ const SIZES: [i64; 4] = [100_000, 180_000, 260_000, 340_000];
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How late one check in a hundred may begin, at most, in ms.
 const LATE_MS: i64 = 1_000;
-/// How long the first checks of new monitors may take until the schedule alone is left.
+/// How long what new monitors leave to be done may take, until the schedule alone is left: their first checks,
+/// and their rows of the view, which commands would have written.
 const SETTLING: Duration = Duration::from_secs(120);
 
 pub(crate) async fn measure(table: &mut Table) {
@@ -84,7 +85,7 @@ fn under_way(size: i64) -> i64 {
 /// Why so many monitors are too many.
 fn fault(found: &Look, size: i64, settled: bool) -> Option<&'static str> {
     if !settled {
-        Some("the first checks are never done")
+        Some("what new monitors leave to be done is not done in time")
     } else if found.late_p99_ms > LATE_MS {
         Some("checks begin late")
     } else if found.missing * 100 > found.slots {
