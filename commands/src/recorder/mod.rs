@@ -41,7 +41,7 @@ const BATCH: usize = 1_000;
 /// write that commands wait for, so that many small ones would stand in their way. A result that comes
 /// after a while of quiet is stored at once.
 const PACE: Duration = Duration::from_millis(10);
-/// How many monitors are kept in memory at most: about 1.5 KiB each. They come in turn, so that with more
+/// How many monitors are kept in memory at most: about 1.6 kB each. They come in turn, so that with more
 /// of them each result would find its monitor forgotten.
 const CACHED_MONITORS: usize = 500_000;
 /// The longest wait before a batch that could not be stored is tried again.
