@@ -30,7 +30,7 @@ use pulsetrail_infra::metrics;
 use pulsetrail_infra::secrets::Keyring;
 use rdkafka::Message as _;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -59,6 +59,9 @@ const PARKED: usize = 20_000;
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// How long jobs under way are waited for when the prober is told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How often, and after which pause, a group that deals its partitions out is asked again to take a commit.
+const DEALING_TRIES: u32 = 20;
+const DEALING: Duration = Duration::from_millis(100);
 /// How long Kafka is left alone after an error.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -243,6 +246,23 @@ fn commit(assignment: &Assignment, consumer: &StreamConsumer<Assignment>) {
     }
 }
 
+/// Commits what is finished and waits until the cluster has it, which it refuses for the moment in which a
+/// group that others join or leave deals its partitions out. Blocks.
+#[expect(clippy::disallowed_methods, reason = "it runs on a thread that may block")]
+fn commit_at_last(
+    assignment: &Assignment,
+    consumer: &StreamConsumer<Assignment>,
+) -> Result<(), KafkaError> {
+    let dealing = Some(RDKafkaErrorCode::RebalanceInProgress);
+    for _ in 0..DEALING_TRIES {
+        match assignment.commit(consumer, CommitMode::Sync) {
+            Err(error) if error.rdkafka_error_code() == dealing => std::thread::sleep(DEALING),
+            ended => return ended,
+        }
+    }
+    assignment.commit(consumer, CommitMode::Sync)
+}
+
 /// Waits for the jobs under way, and abandons those that take too long.
 async fn drain(mut jobs: JoinSet<()>) {
     let all = async { while jobs.join_next().await.is_some() {} };
@@ -255,7 +275,7 @@ async fn drain(mut jobs: JoinSet<()>) {
 /// Commits what is finished and leaves the group, so that another takes over at once.
 async fn leave(assignment: Assignment, consumer: Arc<StreamConsumer<Assignment>>) {
     let left = tokio::task::spawn_blocking(move || {
-        let committed = assignment.commit(consumer.as_ref(), CommitMode::Sync);
+        let committed = commit_at_last(&assignment, &consumer);
         assignment.let_go_at_once(consumer.as_ref());
         // The last reference: dropping it leaves the group.
         drop(consumer);

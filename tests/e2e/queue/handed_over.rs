@@ -110,6 +110,7 @@ async fn a_prober_that_is_told_to_stop_while_it_hands_over_leaves_the_group_itse
     let corner = corner().await;
     let requests = relieve(&corner, 0, async |mut first| {
         assert!(first.end().await.success());
+        println!("{}", first.log());
         // What it says where it could not, and the group has to find out that it is gone.
         assert!(!first.log().contains("Kafka is away"), "{}", first.log());
     });
