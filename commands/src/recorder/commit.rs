@@ -22,8 +22,8 @@ use super::dead_letter::DeadLetter;
 use super::decide::{Decided, LookedUp, decide};
 use super::intake::{Intake, Received};
 
-/// A snapshot of a health aggregate is kept each time its version passes a multiple of this: so many events
-/// are read at most for a monitor that is not in memory, as all are when a recorder starts.
+/// A snapshot of a health aggregate is kept each time its version passes a multiple of this: about so many
+/// events are read at most for a monitor that is not in memory, as none is when a recorder starts.
 const SNAPSHOT_EVERY: i64 = 50;
 
 pub(super) type ByMonitor = BTreeMap<MonitorId, Vec<Received>>;
@@ -91,7 +91,7 @@ pub(super) async fn record_batch(
             }
         }
     }
-    // They only save time: neither the lock nor the batch is held up for them.
+    // They only save time: the lock is not held for them, and the batch is done without them.
     if let Err(error) = save_snapshots(&store.write, Health::AGGREGATE, &snapshots).await {
         tracing::debug!(%error, "snapshots could not be saved; later ones will be");
     }
