@@ -12,6 +12,7 @@ mod commands;
 mod dead_letters;
 mod egress;
 mod faults;
+mod features;
 mod heartbeats;
 mod layout;
 mod live;
