@@ -19,6 +19,7 @@ use pulsetrail_infra::{metrics, relay};
 use pulsetrail_probers::{prober, scheduler, shield::Shield};
 use pulsetrail_projections::{Installation, LiveHub, LiveLimits, QueryState, projector, views};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::connect::{Connected, connect_when_there, kafka};
@@ -78,7 +79,7 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
             tracing::warn!("without PULSETRAIL_SECRET_KEY no check that needs a secret is made");
         }
         let routes = probe_http::router(readiness, metrics);
-        let http = tokio::spawn(server::serve(listener, routes, shutdown.clone()));
+        let http = serve_beside(listener, routes, &shutdown);
         let mut own = settings.egress_deny.clone();
         own.push(address);
         let shield = Shield::new(settings.egress_allow.clone(), own)
@@ -102,9 +103,23 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
         return serve(&settings, &connected, listener, readiness, metrics, shutdown, &[]).await;
     }
     let routes = probe_http::router(readiness, metrics);
-    let http = tokio::spawn(server::serve(listener, routes, shutdown.clone()));
+    let http = serve_beside(listener, routes, &shutdown);
     work(&role, &settings, &connected, &shutdown, &ready).await?;
     http.await.context("HTTP ended")?
+}
+
+/// Serves `routes` beside a role's work. If that ends before the shutdown, it is a shutdown too: the role
+/// stops, and the process ends with the reason.
+fn serve_beside(
+    listener: TcpListener,
+    routes: Router,
+    shutdown: &CancellationToken,
+) -> JoinHandle<anyhow::Result<()>> {
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        let _on_every_way_out = shutdown.clone().drop_guard();
+        server::serve(listener, routes, shutdown).await
+    })
 }
 
 /// Runs a role that serves no HTTP of its own, until `shutdown`, and announces it meanwhile.
@@ -209,7 +224,10 @@ pub(crate) async fn serve(
     let queries =
         QueryState::new(store.clone(), clickhouse, authenticator, hub.clone(), installation)
             .with_egress_allow(&settings.egress_allow);
-    let announcing = tokio::spawn(announce_server(store, kafka, probers, shutdown.clone()));
+    let announcing = ready.tasks().keep_running("server-announcements", &shutdown, {
+        let shutdown = shutdown.clone();
+        move || announce_server(store.clone(), kafka.clone(), probers.clone(), shutdown.clone())
+    });
     let routes = Router::new()
         .merge(pulsetrail_commands::router(commands))
         .merge(pulsetrail_projections::router(queries))

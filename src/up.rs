@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
 use pulsetrail_domain::Region;
 use pulsetrail_infra::engines::supervisor::{Child, ChildSpec, supervise};
 use pulsetrail_infra::engines::{self, DataDir, EngineSettings, Engines, Progress};
@@ -68,6 +69,8 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
             let (settings, connected) = (settings.clone(), connected.clone());
             let (readiness, shutdown) = (readiness.clone(), shutdown.clone());
             async move {
+                // If HTTP ends by mistake, everything stops, and the process ends with the reason.
+                let _on_every_way_out = shutdown.clone().drop_guard();
                 let own = own.as_slice();
                 Box::pin(roles::serve(
                     &settings, &connected, listener, readiness, metrics, shutdown, own,
@@ -137,8 +140,12 @@ async fn start_probers(
         let spec = prober_spec(settings, data_dir, own, region, listen);
         let started = supervise(spec).await;
         probers.push(started.with_context(|| format!("the prober of {region} cannot be started"))?);
-        let watching = watch_prober(client.clone(), listen, readiness.of_role(&name));
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
+        let (client, ready, stop) = (client.clone(), readiness.of_role(&name), shutdown.clone());
+        let tasks = ready.tasks().clone();
+        tasks.keep_running("prober-watch", shutdown, move || {
+            let watching = watch_prober(client.clone(), listen, ready.clone());
+            stop.clone().run_until_cancelled_owned(watching).map(|_| ())
+        });
     }
     Ok(probers)
 }

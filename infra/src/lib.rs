@@ -17,6 +17,7 @@ pub mod relay;
 pub mod secrets;
 pub mod settings;
 pub mod store;
+pub mod supervised;
 pub mod telemetry;
 pub mod trace;
 pub mod vitals;

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use axum::http::{Method, StatusCode};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use tokio_util::sync::CancellationToken;
+
+use crate::supervised::Supervisor;
 use crate::vitals::{self, Figure, Stage};
 
 const RELAY_LAG: &str = "pulsetrail_relay_lag_events";
@@ -27,6 +31,7 @@ const PROJECTED: &str = "pulsetrail_projector_position";
 const SUBSCRIBERS: &str = "pulsetrail_live_connections";
 const LIVE_SENT: &str = "pulsetrail_live_messages_total";
 const LIVE_LAGGED: &str = "pulsetrail_live_lagged_total";
+const TASK_FAILURES: &str = "pulsetrail_task_failures_total";
 const HTTP_REQUESTS: &str = "pulsetrail_http_requests_total";
 const HTTP_SECONDS: &str = "pulsetrail_http_request_seconds";
 
@@ -75,19 +80,27 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         Unit::Count,
         "Subscribers that were too slow and resynchronised"
     );
+    describe_counter!(
+        TASK_FAILURES,
+        Unit::Count,
+        "Background tasks that ended by mistake, by task"
+    );
     describe_counter!(HTTP_REQUESTS, Unit::Count, "Requests answered, by route and status");
     describe_histogram!(HTTP_SECONDS, Unit::Seconds, "How long a request took, by route");
-    tokio::spawn({
+    // As long as the process lives.
+    Supervisor::default().keep_running("metrics-upkeep", &CancellationToken::new(), {
         let handle = handle.clone();
-        async move {
-            // Every measurement is kept until then.
-            loop {
-                tokio::time::sleep(UPKEEP_EVERY).await;
-                handle.run_upkeep();
-            }
-        }
+        move || keep_up(handle.clone())
     });
     Ok(handle)
+}
+
+async fn keep_up(handle: PrometheusHandle) {
+    // Every measurement is kept until then.
+    loop {
+        tokio::time::sleep(UPKEEP_EVERY).await;
+        handle.run_upkeep();
+    }
 }
 
 /// How many events are stored and not published yet, and how old the oldest of them is.
@@ -195,9 +208,63 @@ pub fn live_lagged() {
     metrics::counter!(LIVE_LAGGED).increment(1);
 }
 
+/// A background task panicked, or returned although it had to run on.
+pub fn task_failed(task: &'static str) {
+    metrics::counter!(TASK_FAILURES, "task" => task).increment(1);
+}
+
 /// A request was answered. `route` is the matched pattern, never the path itself.
-pub fn http_request(route: String, status: u16, seconds: f64) {
-    metrics::counter!(HTTP_REQUESTS, "route" => route.clone(), "status" => status.to_string())
+pub fn http_request(method: &Method, route: &str, status: StatusCode, seconds: f64) {
+    let route = format!("{} {route}", method_label(method));
+    metrics::counter!(HTTP_REQUESTS, "route" => route.clone(), "status" => status.as_str().to_owned())
         .increment(1);
     metrics::histogram!(HTTP_SECONDS, "route" => route).record(seconds);
+}
+
+/// The label of a request's method: its name if RFC 9110 or RFC 5789 defines it, else `other`. A client
+/// may send any text as a method, and a label's values are kept for as long as the process lives.
+#[must_use]
+pub fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many series there are after `requests` with methods that a client made up.
+    fn series(requests: usize, record: impl Fn(&Method)) -> usize {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            for number in 0..requests {
+                let method = format!("M{}{number}", "X".repeat(60_000));
+                record(&Method::from_bytes(method.as_bytes()).unwrap());
+            }
+        });
+        let rendered = recorder.handle().render();
+        rendered.lines().filter(|line| line.starts_with(HTTP_REQUESTS)).count()
+    }
+
+    #[test]
+    fn methods_that_a_client_makes_up_share_one_series() {
+        assert_eq!(
+            series(50, |method| http_request(method, "(none)", StatusCode::NOT_FOUND, 0.1)),
+            1
+        );
+        let as_it_came = |method: &Method| {
+            metrics::counter!(HTTP_REQUESTS, "route" => method.to_string()).increment(1);
+        };
+        assert_eq!(series(50, as_it_came), 50, "a label without a closed set grows");
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use pulsetrail_infra::http::Problem;
@@ -66,15 +66,16 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    metrics::http_request(format!("{method} {route}"), status.as_u16(), took.as_secs_f64());
-    let http = Answered { method: &method, route: &route, status: status.as_u16(), took };
+    metrics::http_request(&method, &route, status, took.as_secs_f64());
+    let method = metrics::method_label(&method);
+    let http = Answered { method, route: &route, status: status.as_u16(), took };
     http.tell(&id, trace.trace_id());
     response
 }
 
 /// What the log says of a request.
 struct Answered<'a> {
-    method: &'a Method,
+    method: &'static str,
     route: &'a str,
     status: u16,
     took: Duration,
@@ -85,7 +86,7 @@ impl Answered<'_> {
         let duration_us = u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX);
         if self.status >= 500 {
             tracing::error!(
-                http.method = %self.method,
+                http.method = self.method,
                 http.route = self.route,
                 http.status = self.status,
                 http.duration_us = duration_us,
@@ -95,7 +96,7 @@ impl Answered<'_> {
             );
         } else {
             tracing::info!(
-                http.method = %self.method,
+                http.method = self.method,
                 http.route = self.route,
                 http.status = self.status,
                 http.duration_us = duration_us,

@@ -33,6 +33,8 @@ type Chunk = JoinHandle<Result<Vec<Event>, StoreError>>;
 /// error the stream ends; whoever wants to go on starts a new one after [`Replay::position`].
 pub struct Replay {
     pages: mpsc::Receiver<Result<Vec<Chunk>, StoreError>>,
+    /// Sends the pages. None once it has ended.
+    reader: Option<JoinHandle<()>>,
     page: IntoIter<Chunk>,
     decoding: Option<Chunk>,
     events: IntoIter<Event>,
@@ -45,9 +47,10 @@ impl Replay {
     #[must_use]
     pub fn after(pool: &PgPool, after: Position) -> Self {
         let (sender, pages) = mpsc::channel(AHEAD);
-        tokio::spawn(read(pool.clone(), after, sender));
+        let reader = Some(tokio::spawn(read(pool.clone(), after, sender)));
         Self {
             pages,
+            reader,
             page: Vec::new().into_iter(),
             decoding: None,
             events: Vec::new().into_iter(),
@@ -78,10 +81,18 @@ impl Replay {
             if self.decoding.is_none() {
                 match ready!(self.pages.poll_recv(context)) {
                     Some(page) => self.page = page?.into_iter(),
-                    None => return Poll::Ready(Ok(None)),
+                    None => return self.poll_reader(context).map(|ended| ended.map(|()| None)),
                 }
             }
         }
+    }
+
+    /// How the reader has ended: after a panic the last page is not the end of the log.
+    fn poll_reader(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StoreError>> {
+        let Some(reader) = &mut self.reader else { return Poll::Ready(Ok(())) };
+        let ended = ready!(reader.poll_unpin(context));
+        self.reader = None;
+        Poll::Ready(ended.map_err(|_| StoreError::Database(sqlx::Error::WorkerCrashed)))
     }
 }
 
@@ -167,4 +178,29 @@ fn decode(messages: Vec<Bytes>) -> Chunk {
 fn columns(message: &[u8]) -> Result<Stored<'_>, StoreError> {
     let malformed = || sqlx::Error::Protocol("a copied row is not of the known form".to_owned());
     Ok(row(message).and_then(copied::read).ok_or_else(malformed)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_panics_is_an_error_and_not_the_end_of_the_log() {
+        let replay = |reader: JoinHandle<()>| Replay {
+            pages: mpsc::channel(AHEAD).1,
+            reader: Some(reader),
+            page: Vec::new().into_iter(),
+            decoding: None,
+            events: Vec::new().into_iter(),
+            position: Position::START,
+            failed: false,
+        };
+        let mut whole = replay(tokio::spawn(async {}));
+        assert!(whole.next().await.is_none() && whole.next().await.is_none());
+        let mut broken = replay(tokio::spawn(async { panic!("a bug") }));
+        assert!(matches!(broken.next().await, Some(Err(StoreError::Database(_)))));
+        assert!(broken.next().await.is_none());
+    }
 }
