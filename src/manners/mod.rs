@@ -36,6 +36,7 @@ pub(crate) fn with_manners(routes: Router, settings: &Settings) -> Router {
         })
         .layer(from_fn_with_state(time, limit_time))
         .layer(from_fn(limit_headers))
+        .layer(from_fn(refuse_nul))
         .layer(CatchPanicLayer::custom(|_| Problem::internal("a handler panicked").into_response()))
         .layer(CompressionLayer::new())
         .layer(from_fn_with_state(secure, protect));
@@ -76,6 +77,17 @@ async fn limit_headers(request: Request, next: Next) -> Response {
     let detail = format!("A request may have {MAX_HEADERS} headers.");
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     Problem::new(status, "too_many_headers", detail).into_response()
+}
+
+/// Refuses an address with a NUL in its path or its parameters: no text in Postgres can have one, and no
+/// parameter means anything by it. In an address it can only stand as `%00`.
+async fn refuse_nul(request: Request, next: Next) -> Response {
+    let address = request.uri().path_and_query();
+    if address.is_some_and(|address| address.as_str().contains("%00")) {
+        let detail = "The path and the query must not contain %00.";
+        return Problem::bad_request(detail).into_response();
+    }
+    next.run(request).await
 }
 
 async fn limit_time(State(time): State<Duration>, mut request: Request, next: Next) -> Response {

@@ -70,6 +70,15 @@ async fn a_request_has_no_more_headers_than_it_may() {
 }
 
 #[tokio::test]
+async fn no_route_is_given_a_nul() {
+    for path in ["/fine?q=%00", "/fine?%00=a", "/fine?q=a%25%00", "/%00", "/nowhere?q=%00"] {
+        let (status, _, body) = ask(routes(&[]), request(path)).await;
+        assert_eq!((status, &body["code"]), (400, &"bad_request".into()), "{path}");
+    }
+    assert_eq!(ask(routes(&[]), request("/fine?q=%2500")).await.0, 200, "a percent sign and zeros");
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_a_problem_too() {
     assert_eq!(ask(routes(&[]), request("/nowhere")).await.2["code"], "not_found");
     let post = Request::post("/fine").body(Body::empty()).unwrap();

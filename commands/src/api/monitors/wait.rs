@@ -25,11 +25,13 @@ impl TryFrom<String> for Wait {
             Some(number) => (number, 1),
             None => (text.strip_suffix('s').ok_or(InvalidWait)?, 1_000),
         };
-        let is_number =
-            (1..=5).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+        if !(1..=5).contains(&number.len()) || !number.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(InvalidWait);
+        }
+        // At most 99,999 by now, so that no unit overflows.
         let number: u64 = number.parse().map_err(|_| InvalidWait)?;
         let wait = Duration::from_millis(number * unit_ms);
-        if is_number && wait <= LONGEST { Ok(Self(wait)) } else { Err(InvalidWait) }
+        if wait <= LONGEST { Ok(Self(wait)) } else { Err(InvalidWait) }
     }
 }
 
@@ -48,6 +50,11 @@ mod tests {
             ["", "s", "ms", "10", "31s", "30001ms", "1.5s", "+1s", "-1s", " 1s", "1m", "00000001s"]
         {
             assert_eq!(read(wrong), None, "{wrong}");
+        }
+        for huge in
+            ["99999s", "99999999999999999s", "18446744073709551615s", "18446744073709551615ms"]
+        {
+            assert_eq!(read(huge), None, "{huge}");
         }
     }
 }

@@ -11,15 +11,16 @@ pub(super) struct Transition {
     pub(super) status: Status,
 }
 
-/// How long each status held, in microseconds. The sum is the length of the window.
+/// How long each status held, in microseconds. The sum is the length of the window, times the number of
+/// monitors that were added up: more than an `i64` holds, for a caller chooses the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Durations {
-    pub(super) up: i64,
-    pub(super) down: i64,
-    pub(super) paused: i64,
+    pub(super) up: i128,
+    pub(super) down: i128,
+    pub(super) paused: i128,
     /// Nothing was known: before the registration, until the first result, without results, and after
     /// the archiving.
-    pub(super) unknown: i64,
+    pub(super) unknown: i128,
     /// Uninterrupted times of being down that reach into the window.
     pub(super) outages: u64,
 }
@@ -42,7 +43,7 @@ impl Durations {
         }
     }
 
-    fn add(&mut self, status: Option<Status>, length: i64) {
+    fn add(&mut self, status: Option<Status>, length: i128) {
         match status {
             Some(Status::Up) => self.up += length,
             Some(Status::Down) => self.down += length,
@@ -67,7 +68,7 @@ pub(super) fn durations(transitions: &[Transition], from: i64, to: i64) -> Durat
     let mut before = None;
     let mut piece = |status: Option<Status>, until: i64| {
         if until > reached {
-            durations.add(status, until - reached);
+            durations.add(status, i128::from(until) - i128::from(reached));
             if status == Some(Status::Down) && before != status {
                 durations.outages += 1;
             }

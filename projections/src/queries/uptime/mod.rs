@@ -80,7 +80,7 @@ impl Uptime {
     }
 
     fn body(&self, window: Window) -> UptimeBody {
-        let seconds = |microseconds: i64| microseconds as f64 / 1e6;
+        let seconds = |microseconds: i128| microseconds as f64 / 1e6;
         let durations = &self.durations;
         UptimeBody {
             from: window.from,

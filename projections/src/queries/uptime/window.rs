@@ -61,7 +61,11 @@ impl WindowParameters {
     pub(super) fn window(&self, now: Timestamp) -> Result<Window, Problem> {
         let end = self.as_of.map_or(now, |as_of| as_of.min(now));
         let (from, to) = match (self.window, self.from, self.to) {
-            (window, None, None) => (end - window.unwrap_or(Length::Day).duration(), end),
+            (window, None, None) => {
+                let length = window.unwrap_or(Length::Day).duration();
+                let from = end.checked_sub_signed(length);
+                (from.ok_or_else(|| Problem::bad_request("as_of is too long ago"))?, end)
+            }
             (None, Some(from), to) => (from, to.unwrap_or(end.max(from))),
             (Some(_), ..) => {
                 return Err(Problem::bad_request("give either window or from and to, not both"));
@@ -130,6 +134,9 @@ mod tests {
     fn contradictions_are_refused() {
         assert_eq!(ends(&between(Some(5), Some(4))), Err(400));
         assert_eq!(ends(&between(None, Some(4))), Err(400));
+        let as_of = Some(Timestamp::MIN_UTC);
+        let before_time = WindowParameters { as_of, ..WindowParameters::default() };
+        assert_eq!(ends(&before_time), Err(400));
         let both = WindowParameters { window: Some(Length::Day), ..between(Some(1), None) };
         assert_eq!(ends(&both), Err(400));
     }

@@ -13,7 +13,7 @@ fn transition(at: i64, position: i64, status: Status) -> Transition {
 }
 
 /// up, down, paused, unknown, outages within 100..200.
-fn within(changes: &[(i64, Status)]) -> (i64, i64, i64, i64, u64) {
+fn within(changes: &[(i64, Status)]) -> (i128, i128, i128, i128, u64) {
     let found = durations(&history(changes), 100, 200);
     assert_eq!(found.up + found.down + found.paused + found.unknown, 100);
     (found.up, found.down, found.paused, found.unknown, found.outages)
@@ -85,6 +85,14 @@ fn an_empty_window_has_no_durations() {
     let changes = history(&[(10, Up)]);
     assert_eq!(durations(&changes, 100, 100), Durations::default());
     assert_eq!(durations(&changes, 100, 100).uptime_ratio(), None);
+}
+
+#[test]
+fn the_longest_window_of_many_monitors_adds_up() {
+    let longest = durations(&history(&[(0, Up)]), i64::MIN, i64::MAX);
+    let many = (0..100_000).fold(Durations::default(), |total, _| total.plus(longest));
+    assert_eq!(many.up, i128::from(i64::MAX) * 100_000);
+    assert_eq!(many.unknown, -i128::from(i64::MIN) * 100_000);
 }
 
 #[test]
