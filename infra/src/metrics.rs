@@ -66,7 +66,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!(JOBS, Unit::Count, "Jobs emitted, by region");
     describe_counter!(DEADLINES, Unit::Count, "Monitors whose results were told to be overdue");
     describe_gauge!(ROSTER, Unit::Count, "Monitors that are being scheduled");
-    describe_counter!(JOBS_DROPPED, Unit::Count, "Jobs dropped, by reason");
+    describe_counter!(JOBS_DROPPED, Unit::Count, "Jobs whose checks were not made, by reason");
     describe_counter!(CHECKS, Unit::Count, "Checks made, by outcome");
     describe_counter!(CHECKS_RETRIED, Unit::Count, "Checks that needed more than one attempt");
     describe_histogram!(CHECK_SECONDS, Unit::Seconds, "How long a check took in all");
@@ -159,7 +159,7 @@ pub fn roster(monitors: usize) {
     metrics::gauge!(ROSTER).set(monitors as f64);
 }
 
-/// A job was dropped; `reason` is `deadline` or `malformed`.
+/// A job was dropped; `reason` is one of a few: `deadline`, `host_limit`, `check_limit` or `malformed`.
 pub fn job_dropped(reason: &'static str) {
     vitals::add(Figure::JobsDropped, 1);
     metrics::counter!(JOBS_DROPPED, "reason" => reason).increment(1);

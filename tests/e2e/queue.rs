@@ -168,9 +168,10 @@ async fn kafka_comes_back_to_no_herd() {
     .await;
 
     let (most, normal) = (most_in_an_interval(&target.requests(), back), MONITORS as f64);
-    assert!(most as f64 <= 1.3 * normal, "{most} checks in an interval, {normal} are normal");
+    // A monitor's late check and its punctual one.
+    assert!(most as f64 <= 2.1 * normal, "{most} checks in an interval, {normal} are normal");
     let herd = most_in_an_interval(&made.lock().unwrap(), back);
-    assert!(herd as f64 > 2.0 * normal, "without dropping, the herd is seen: {herd}");
+    assert!(herd as f64 > 2.5 * normal, "without dropping, the herd is seen: {herd}");
     control.abort();
 
     // Each request has a result of a slot of its own: none was made twice for one. Between two checks of

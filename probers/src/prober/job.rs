@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::assignment::Assignment;
+use super::drops::{DropReason, Drops};
 use super::hosts::HostLimits;
 use super::lane::{Lane, Permits};
 use super::pace::Pace;
@@ -29,7 +30,7 @@ use crate::outbox::{Letter, Outbox};
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What the jobs of a prober share.
-pub(super) struct Desk {
+pub(super) struct Context {
     pub(super) checker: Checker,
     pub(super) outbox: Outbox,
     pub(super) results_topic: String,
@@ -39,15 +40,16 @@ pub(super) struct Desk {
     pub(super) hosts: HostLimits,
     pub(super) pace: Pace,
     pub(super) recent: Recent,
-    /// Places of jobs that wait for their time.
+    /// Places of late jobs that wait for their turn.
     pub(super) parked: Arc<Semaphore>,
+    pub(super) drops: Drops,
 }
 
-/// Why a job was not made.
+/// Why a job's check was not made here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Dropped {
-    /// Its deadline passed before its turn came.
-    Deadline,
+enum NotMade {
+    /// It is not made at all.
+    Dropped(DropReason),
     /// Its partition was taken away before its turn came: another prober makes it.
     HandedOver,
 }
@@ -78,35 +80,33 @@ impl Claim {
 
 /// Finishes a job when its time has come: makes it, unless it is being made or was made already, or
 /// drops it. False where it is another prober's by then, and is not finished.
-pub(super) async fn take(desk: &Desk, taken: Taken, job: &Job, trace: Option<Traceparent>) -> bool {
+pub(super) async fn take(
+    context: &Context,
+    taken: Taken,
+    job: &Job,
+    trace: Option<Traceparent>,
+) -> bool {
     let Taken { lane, mut place, lain, claim } = taken;
-    let now = Utc::now();
-    let left = (job.deadline - now).to_std().unwrap_or_default();
     let making = loop {
-        match desk.recent.begin(job.check_id, job.deadline, now) {
+        match context.recent.begin(job.check_id, job.deadline, Utc::now()) {
             Begun::First(making) => break making,
             Begun::Before(finished) => finished.cancelled().await,
             Begun::Made => return true,
         }
     };
-    if left.is_zero() {
-        drop_late(job);
+    let Some(left) = time_left(job) else {
+        context.drops.count(job, DropReason::Deadline);
         return true;
-    }
+    };
     let slot_ms = job.scheduled_at.timestamp_millis();
-    if lane == Lane::Scheduled && !desk.pace.admit(slot_ms, lain) {
-        // Those that wait for their turn keep no place from those whose turn it is.
-        let Ok(parked) = Arc::clone(&desk.parked).try_acquire_owned() else {
-            drop_late(job);
-            return true;
-        };
-        place = Some(parked);
-        if !desk.pace.turn(left).await {
-            drop_late(job);
-            return true;
+    if lane == Lane::Scheduled && !context.pace.admit(slot_ms, lain) {
+        // A late job keeps no place from the punctual ones. If too many wait, its turn is now.
+        if let Ok(parked) = Arc::clone(&context.parked).try_acquire_owned() {
+            place = Some(parked);
+            context.pace.turn(left).await;
         }
     }
-    let is_finished = finish(desk, lane, (job, &claim), trace).await;
+    let is_finished = finish(context, lane, (job, &claim), trace).await;
     if is_finished {
         making.made();
     }
@@ -114,48 +114,49 @@ pub(super) async fn take(desk: &Desk, taken: Taken, job: &Job, trace: Option<Tra
     is_finished
 }
 
-fn drop_late(job: &Job) {
-    metrics::job_dropped("deadline");
-    tracing::debug!(monitor.id = %job.monitor_id, check.id = %job.check_id, "a job came too late");
+/// How long the job's check may wait yet until it begins; none when its deadline has passed.
+fn time_left(job: &Job) -> Option<Duration> {
+    (job.deadline - Utc::now()).to_std().ok().filter(|left| !left.is_zero())
 }
 
 /// Makes a job's check and delivers its result, as a part of the same trace, or drops the job. Either
 /// way it is finished then, unless it is another prober's.
 async fn finish(
-    desk: &Desk,
+    context: &Context,
     lane: Lane,
     (job, claim): (&Job, &Claim),
     trace: Option<Traceparent>,
 ) -> bool {
     let trace = trace.unwrap_or_else(|| Traceparent::of_check(job.check_id));
-    match make(desk, lane, (job, claim)).await {
-        Ok(result) => deliver(desk, job, &result, &trace).await,
-        Err(Dropped::Deadline) => drop_late(job),
-        Err(Dropped::HandedOver) => return false,
+    match make(context, lane, (job, claim)).await {
+        Ok(result) => deliver(context, job, &result, &trace).await,
+        Err(NotMade::Dropped(reason)) => context.drops.count(job, reason),
+        Err(NotMade::HandedOver) => return false,
     }
     true
 }
 
 async fn make(
-    desk: &Desk,
+    context: &Context,
     lane: Lane,
     (job, claim): (&Job, &Claim),
-) -> Result<ResultMessage, Dropped> {
-    let left = (job.deadline - Utc::now()).to_std().map_err(|_| Dropped::Deadline)?;
-    // First the host's turn, then a check's: who waits for a busy host keeps nobody else waiting.
-    let turn = async {
-        let host = desk.hosts.acquire(&host(job), lane).await?;
-        let check = desk.checks.acquire(lane).await?;
-        Some((host, check))
-    };
-    let Ok(Some(_permits)) = timeout(left, turn).await else { return Err(Dropped::Deadline) };
+) -> Result<ResultMessage, NotMade> {
+    let dropped = NotMade::Dropped;
+    // First a permit of the host, then one of the prober: a job that waits for a busy host keeps no other
+    // job waiting.
+    let left = time_left(job).ok_or(dropped(DropReason::Deadline))?;
+    let permit = timeout(left, context.hosts.acquire(&host(job), lane)).await;
+    let _host = permit.ok().flatten().ok_or(dropped(DropReason::HostLimit))?;
+    let left = time_left(job).ok_or(dropped(DropReason::HostLimit))?;
+    let permit = timeout(left, context.checks.acquire(lane)).await;
+    let _check = permit.ok().flatten().ok_or(dropped(DropReason::CheckLimit))?;
     if !claim.begin() {
-        return Err(Dropped::HandedOver);
+        return Err(NotMade::HandedOver);
     }
-    metrics::checks_in_flight(desk.checks.taken());
+    metrics::checks_in_flight(context.checks.taken());
     let began = Instant::now();
     // Boxed: the many jobs that wait for their turn need not make room for it.
-    let result = Box::pin(desk.checker.run(job)).await;
+    let result = Box::pin(context.checker.run(job)).await;
     let took = began.elapsed();
     let CheckResult { scheduled_at, started_at, outcome, attempts, .. } = &result.result;
     metrics::check_made(outcome_name(*outcome), took.as_secs_f64(), *attempts);
@@ -182,7 +183,7 @@ fn host(job: &Job) -> String {
 }
 
 /// Brings a result to Kafka.
-async fn deliver(desk: &Desk, job: &Job, result: &ResultMessage, trace: &Traceparent) {
+async fn deliver(context: &Context, job: &Job, result: &ResultMessage, trace: &Traceparent) {
     let payload = match serde_json::to_string(result) {
         Ok(payload) => payload,
         Err(error) => {
@@ -193,39 +194,39 @@ async fn deliver(desk: &Desk, job: &Job, result: &ResultMessage, trace: &Tracepa
     let check_id = job.check_id.to_string();
     let headers = message_headers(RESULT_TYPE, &check_id, Utc::now(), job.organization_id);
     let letter = Letter {
-        topic: desk.results_topic.clone(),
+        topic: context.results_topic.clone(),
         key: job.monitor_id.to_string(),
         payload,
         headers: traced(headers, trace),
         written_ms: Utc::now().timestamp_millis(),
     };
-    if let Err(error) = send(desk, &letter).await {
+    if let Err(error) = send(context, &letter).await {
         tracing::error!(check.id = check_id, %error, "a result is refused by Kafka and is lost");
     }
 }
 
 /// Brings a message that is no job to the dead letters. A prober reaches Kafka alone: the recorder makes
 /// a row of what it finds in the topic.
-pub(super) async fn set_aside(desk: &Desk, dead: &Dead) {
+pub(super) async fn set_aside(context: &Context, dead: &Dead) {
     dead.report();
     let letter = Letter {
-        topic: desk.dead_letters_topic.clone(),
+        topic: context.dead_letters_topic.clone(),
         key: dead.id.to_string(),
         payload: dead.message_payload(),
         headers: dead.message_headers(),
         written_ms: Utc::now().timestamp_millis(),
     };
-    if let Err(error) = send(desk, &letter).await {
+    if let Err(error) = send(context, &letter).await {
         tracing::error!(dead_letter.id = %dead.id, %error, "a dead letter is refused by Kafka");
     }
 }
 
 /// Sends a message until the cluster has it, however long that is away; the error where the cluster
 /// refuses the message itself.
-async fn send(desk: &Desk, letter: &Letter) -> Result<(), KafkaError> {
+async fn send(context: &Context, letter: &Letter) -> Result<(), KafkaError> {
     let mut pause = Duration::from_millis(50);
-    while let Err(error) = desk.outbox.deliver(letter).await {
-        desk.outbox.renew_after(&error);
+    while let Err(error) = context.outbox.deliver(letter).await {
+        context.outbox.renew_after(&error);
         if !is_passing(&error) && !Outbox::is_fatal(&error) {
             return Err(error);
         }

@@ -9,6 +9,7 @@
 //! they wait for no backlog.
 
 mod assignment;
+mod drops;
 mod hosts;
 mod job;
 mod lane;
@@ -38,8 +39,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::assignment::Assignment;
+use self::drops::Drops;
 use self::hosts::HostLimits;
-use self::job::{Claim, Desk, Taken};
+use self::job::{Claim, Context, Taken};
 use self::lane::{Lane, Permits};
 use self::pace::Pace;
 use self::recent::Recent;
@@ -53,7 +55,7 @@ const PROBER: &str = "prober";
 const CHECKS_A_HOST: usize = 10;
 /// Jobs that are taken and wait for their turn, for each check that may be under way.
 const WAITING_A_CHECK: usize = 4;
-/// Jobs of a backlog that wait for their time, at most; more are dropped.
+/// Late jobs that wait for their turn at most, which bounds their memory; the turn of more comes at once.
 const PARKED: usize = 20_000;
 /// How often finished jobs are committed.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
@@ -101,7 +103,7 @@ pub async fn run(
         None => checker,
     };
     let concurrency = concurrency.max(1);
-    let desk = Arc::new(Desk {
+    let context = Arc::new(Context {
         checker,
         outbox: Outbox::new(kafka, Kafka::calm_producer)?,
         results_topic: kafka.topics.results(),
@@ -111,6 +113,7 @@ pub async fn run(
         pace: Pace::new(),
         recent: Recent::default(),
         parked: Arc::new(Semaphore::new(PARKED)),
+        drops: Drops::default(),
     });
     let joined = [CancellationToken::new(), CancellationToken::new()];
     let announce = async {
@@ -122,7 +125,7 @@ pub async fn run(
     };
     let work = async |lane, joined| {
         while !shutdown.is_cancelled() {
-            let taken = take_jobs(kafka, (region, lane), &desk, joined, &shutdown).await;
+            let taken = take_jobs(kafka, (region, lane), &context, joined, &shutdown).await;
             if let Err(error) = taken {
                 tracing::error!(%error, "the consumer of jobs is past use: a new one is made");
                 sleep(PAUSE).await;
@@ -135,7 +138,9 @@ pub async fn run(
     tokio::select! {
         ((), ()) = both => {}
         () = announce => {}
+        () = context.drops.log_regularly() => {}
     }
+    context.drops.log();
     Ok(())
 }
 
@@ -143,7 +148,7 @@ pub async fn run(
 async fn take_jobs(
     kafka: &Kafka,
     (region, lane): (&Region, Lane),
-    desk: &Arc<Desk>,
+    context: &Arc<Context>,
     joined: &CancellationToken,
     shutdown: &CancellationToken,
 ) -> Result<(), KafkaError> {
@@ -153,7 +158,7 @@ async fn take_jobs(
         lane.config(kafka, region).create_with_context(assignment.clone())?;
     consumer.subscribe(&[&topic])?;
     let consumer = Arc::new(consumer);
-    let most = desk.checks.most(lane).saturating_mul(1 + WAITING_A_CHECK);
+    let most = context.checks.most(lane).saturating_mul(1 + WAITING_A_CHECK);
     let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
     let mut jobs = JoinSet::new();
     let mut commit_now = interval(COMMIT_EVERY);
@@ -176,7 +181,7 @@ async fn take_jobs(
                 while let Some((place, received)) = came {
                     came = match received {
                         Ok(message) => {
-                            start(&message, (lane, place), desk, &assignment, &mut jobs);
+                            start(&message, (lane, place), context, &assignment, &mut jobs);
                             next().now_or_never()
                         }
                         Err(error) if is_passing(&error) => {
@@ -201,7 +206,7 @@ async fn take_jobs(
 fn start(
     message: &BorrowedMessage<'_>,
     (lane, place): (Lane, Option<OwnedSemaphorePermit>),
-    desk: &Arc<Desk>,
+    context: &Arc<Context>,
     assignment: &Assignment,
     jobs: &mut JoinSet<()>,
 ) {
@@ -209,12 +214,12 @@ fn start(
     let Some(ticket) = ticket else { return };
     match payload_of::<Job>(message) {
         Ok(job) => {
-            let (desk, assignment) = (Arc::clone(desk), assignment.clone());
+            let (context, assignment) = (Arc::clone(context), assignment.clone());
             let trace = trace_of(message);
             let claim = Claim { assignment: assignment.clone(), ticket };
             let taken = Taken { lane, place, lain: lain(message), claim };
             jobs.spawn(async move {
-                if job::take(&desk, taken, &job, trace).await {
+                if job::take(&context, taken, &job, trace).await {
                     assignment.finish(ticket);
                 }
             });
@@ -223,9 +228,9 @@ fn start(
             metrics::job_dropped("malformed");
             let fault = error.to_string();
             let dead = Dead::of_message(PROBER, message, None, Reason::Malformed, fault);
-            let (desk, assignment) = (Arc::clone(desk), assignment.clone());
+            let (context, assignment) = (Arc::clone(context), assignment.clone());
             jobs.spawn(async move {
-                job::set_aside(&desk, &dead).await;
+                job::set_aside(&context, &dead).await;
                 assignment.finish(ticket);
                 drop(place);
             });
@@ -286,5 +291,32 @@ async fn leave(assignment: Assignment, consumer: Arc<StreamConsumer<Assignment>>
         Ok(Ok(Err(error))) => tracing::debug!(%error, "finished jobs could not be committed"),
         Ok(Err(error)) => tracing::error!(%error, "leaving the group failed"),
         Err(_elapsed) => tracing::warn!("Kafka is away: the group finds out by itself"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pulsetrail_domain::monitor::{HttpTarget, Retries, Target, TargetUrl};
+    use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, timestamp_from_millis};
+
+    use super::*;
+
+    /// A job whose deadline has passed.
+    pub(super) fn job() -> Job {
+        let url = TargetUrl::try_from("https://example.com".to_owned()).unwrap();
+        Job {
+            check_id: CheckId::default(),
+            monitor_id: MonitorId::default(),
+            organization_id: OrganizationId::default(),
+            region: Region::default(),
+            scheduled_at: timestamp_from_millis(0),
+            deadline: timestamp_from_millis(1_000),
+            target: Target::Http(HttpTarget::get(url)),
+            timeout_ms: 500,
+            retries: Retries::default(),
+            config_version: 1,
+            valid_for_ms: 2_500,
+            secrets: Default::default(),
+        }
     }
 }
