@@ -7,6 +7,16 @@ use crate::{CheckId, MonitorId, Region};
 /// The namespace of the version 5 UUIDs that identify scheduled checks.
 const CHECK_NAMESPACE: Uuid = Uuid::from_u128(0x6b1f_6d36_5f0c_5d0e_9f5e_2f1f_0a64_c1d7);
 
+/// The longest that a check may wait after its slot until it begins, in ms.
+pub const LONGEST_WAIT_MS: i64 = 60_000;
+
+/// The latest moment at which the check of a slot may begin, in ms since the epoch: until the monitor's next
+/// slot, and [`LONGEST_WAIT_MS`] after its own at most. A check that has begun gets its whole timeout.
+#[must_use]
+pub fn latest_begin_ms(slot_ms: i64, interval_ms: i64) -> i64 {
+    slot_ms.saturating_add(interval_ms.min(LONGEST_WAIT_MS))
+}
+
 /// The monitor's place within its interval, in ms: `0..interval_ms`. It depends on the id alone, so
 /// that the load is spread over the interval and survives a restart.
 #[must_use]
@@ -52,6 +62,13 @@ mod tests {
             assert_eq!(next_slot_ms(monitor(seed), 7_000, first), first + 7_000);
             assert_eq!(next_slot_ms(monitor(seed), 7_000, first - 1), first);
         }
+    }
+
+    #[test]
+    fn a_check_begins_before_the_next_slot_and_within_a_minute() {
+        assert_eq!(latest_begin_ms(5_000, 7_000), 12_000);
+        assert_eq!(latest_begin_ms(5_000, 60_000), 65_000);
+        assert_eq!(latest_begin_ms(5_000, 86_400_000), 65_000);
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub struct Job {
     pub region: Region,
     /// The slot.
     pub scheduled_at: Timestamp,
-    /// After this the job is dropped.
+    /// The latest moment at which the check may begin; after it the job is dropped. A check that has begun
+    /// gets its whole timeout.
     pub deadline: Timestamp,
     /// What to check.
     pub target: Target,

@@ -9,6 +9,10 @@ use super::targets::Target;
 use crate::Region;
 use crate::health::HeartbeatPolicy;
 
+/// The longest [`MonitorConfig::timeout_ms`], also if the interval is longer. A prober keeps a place for a check as long as it takes, so that
+/// this bounds what a monitor can hold.
+pub const LONGEST_TIMEOUT_MS: u32 = 300_000;
+
 /// Everything that can be set on a monitor. A value of this type obeys every limit only after
 /// [`MonitorConfig::validate`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -113,9 +117,10 @@ impl MonitorConfig {
             "must be 1 to 86400",
         );
         check(
-            self.timeout_ms >= 1 && i64::from(self.timeout_ms) <= self.interval_ms(),
+            (1..=LONGEST_TIMEOUT_MS).contains(&self.timeout_ms)
+                && i64::from(self.timeout_ms) <= self.interval_ms(),
             "/timeout_ms",
-            "must be at least 1 and at most the interval",
+            "must be at least 1, at most the interval and at most 300000",
         );
         let retries = &self.retries;
         check((1..=10).contains(&retries.max_attempts), "/retries/max_attempts", "must be 1 to 10");
@@ -202,6 +207,15 @@ pub(crate) mod tests {
                 "/target/headers/x\r\ny",
             ]
         );
+    }
+
+    #[test]
+    fn a_timeout_is_bounded_by_the_interval_and_by_five_minutes() {
+        let is_valid = |interval_seconds, timeout_ms| {
+            MonitorConfig { interval_seconds, timeout_ms, ..config() }.validate().is_empty()
+        };
+        assert!(is_valid(1, 1_000) && !is_valid(1, 1_001) && !is_valid(1, 0));
+        assert!(is_valid(3_600, 300_000) && !is_valid(3_600, 300_001));
     }
 
     #[test]

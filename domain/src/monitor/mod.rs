@@ -12,7 +12,7 @@ use cqrs_es::{Aggregate, DomainEvent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use config::{MonitorConfig, Retries, Violation};
+pub use config::{LONGEST_TIMEOUT_MS, MonitorConfig, Retries, Violation};
 pub use targets::{
     Assertion, DnsTarget, HeartbeatTarget, HttpAuth, HttpMethod, HttpTarget, InvalidResolver,
     InvalidStatusRange, InvalidTargetHost, InvalidTargetUrl, JsonOperator, MAX_URL_BYTES,

@@ -61,13 +61,12 @@ impl Checker {
         Self { keyring: Some(keyring), ..self }
     }
 
-    /// Makes a job's check: as many attempts as it takes and allows, within the check's timeout and
-    /// the job's deadline. It always ends with a result.
+    /// Makes a job's check: as many attempts as it takes and allows, within the check's timeout. It always
+    /// ends with a result. The job's deadline is the caller's to keep: it is for the begin alone.
     pub async fn run(&self, job: &Job) -> ResultMessage {
         let started_at = timestamp_from_millis(Utc::now().timestamp_millis());
-        let left = (job.deadline - started_at).to_std().unwrap_or_default();
         let timeout = std::time::Duration::from_millis(job.timeout_ms.into());
-        let deadline = Instant::now() + timeout.min(left);
+        let deadline = Instant::now() + timeout;
         let (attempt, mut all) = self.attempts(job, deadline).await;
         let Attempt { outcome, http_status, failure, timings_us, refusal, mut findings } = attempt;
         let attempts = u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);

@@ -9,13 +9,10 @@ use std::sync::Arc;
 
 use chrono::SecondsFormat;
 use pulsetrail_domain::monitor::{MonitorConfig, Retries, Target};
-use pulsetrail_domain::slot::scheduled_check_id;
+use pulsetrail_domain::slot::{latest_begin_ms, scheduled_check_id};
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region, timestamp_from_millis};
 use pulsetrail_infra::secrets::SealedSecrets;
 use serde::Serialize;
-
-/// The longest time after its slot that a job is worth making, in ms.
-const LONGEST_DEADLINE_MS: i64 = 60_000;
 
 /// The constant fields of [`pulsetrail_infra::messages::Job`].
 #[derive(Serialize)]
@@ -73,9 +70,9 @@ impl Shape {
         i64::from(self.interval_seconds) * 1_000
     }
 
-    /// When a job of `slot_ms` is not worth making any more.
+    /// The latest moment at which the check of `slot_ms` may begin.
     pub(super) fn deadline_ms(&self, slot_ms: i64) -> i64 {
-        slot_ms + self.interval_ms().min(LONGEST_DEADLINE_MS)
+        latest_begin_ms(slot_ms, self.interval_ms())
     }
 }
 

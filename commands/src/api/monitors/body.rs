@@ -67,7 +67,7 @@ struct MonitorSettings {
     #[schemars(range(min = 1, max = 86_400))]
     interval_seconds: Option<u32>,
     /// How long a check may take in all, in ms; not longer than the interval.
-    #[schemars(range(min = 1, max = 86_400_000))]
+    #[schemars(range(min = 1, max = 300_000))]
     timeout_ms: Option<u32>,
     /// How a check tries again before it reports a failure.
     retries: Option<Retries>,

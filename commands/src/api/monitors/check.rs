@@ -7,10 +7,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use pulsetrail_domain::check::CheckResult;
 use pulsetrail_domain::health::HeartbeatPolicy;
 use pulsetrail_domain::monitor::{Monitor, MonitorConfig, MonitorError};
+use pulsetrail_domain::slot::latest_begin_ms;
 use pulsetrail_domain::{
     CheckId, MonitorId, OrganizationId, Region, Timestamp, timestamp_from_millis,
 };
@@ -36,8 +37,6 @@ use super::wait::Wait;
 
 /// How long the caller waits for Kafka.
 const KAFKA_WAIT: Duration = Duration::from_secs(5);
-/// The longest that a job is good for.
-const MAX_JOB_AGE_MS: i64 = 60_000;
 
 /// The check that was asked for; its result is recorded under this id.
 #[derive(Serialize, JsonSchema)]
@@ -173,7 +172,10 @@ fn job(
         organization_id,
         region,
         scheduled_at: now,
-        deadline: now + TimeDelta::milliseconds(config.interval_ms().min(MAX_JOB_AGE_MS)),
+        deadline: timestamp_from_millis(latest_begin_ms(
+            now.timestamp_millis(),
+            config.interval_ms(),
+        )),
         target: config.target.clone(),
         timeout_ms: config.timeout_ms,
         retries: config.retries,
