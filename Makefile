@@ -1,19 +1,23 @@
-# Every target installs what it needs (`make engines`); see infra/engines/install.sh.
+# Every target installs what it needs, and no more; PULSETRAIL_INSTALL=no has it name what is missing
+# instead. See infra/engines/install.sh.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help engines tools run test demo bench soak lint build
+.PHONY: help engines tools test-tools run test demo bench soak lint build
 
-# rustup puts cargo where only new shells look.
-export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+# rustup puts cargo where only new shells look; a distribution's cargo may be older.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
 engines: ## Install what building and the private engines need
-	@bash infra/engines/install.sh
+	@bash infra/engines/install.sh run
 
 tools:
-	@bash infra/engines/install.sh tools
+	@bash infra/engines/install.sh build
+
+test-tools:
+	@bash infra/engines/install.sh test
 
 build: engines
 	@cargo build --release
@@ -21,16 +25,16 @@ build: engines
 run: build ## Build and run everything on this machine
 	@exec target/release/pulsetrail up
 
-demo: build ## Run with sample targets and a signed-up user
+demo: build ## Run with sample targets and a signed-up user, on data of its own
 	@exec target/release/pulsetrail up --demo
 
-test: engines ## Run every test
+test: test-tools ## Run every test
 	@cargo build -p chdb-server && exec cargo test --workspace
 
 bench: engines ## Measure (ONLY=name for one figure)
 	@exec cargo bench --quiet --bench bench -- $(ONLY)
 
-soak: engines ## Run the long fault, fuzz and browser runs
+soak: test-tools ## Run the long fault, fuzz and browser runs
 	@cargo build --release -p chdb-server && PULSETRAIL_SOAK=1 cargo test --workspace --release
 	@bash probers/fuzz/run.sh 600
 

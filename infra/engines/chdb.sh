@@ -1,18 +1,25 @@
 # libchdb, the ClickHouse engine that chdb-server loads. Sourced by install.sh.
 
-install_chdb() {
-  local package version folder new
+chdb_folder() {
+  local package version
   package=$(<"$here/chdb/package.json")
   version=${package#*\"version\": \"}
-  folder=$engines/chdb-${version%%\"*}
-  if cmp -s "$here/chdb/package-lock.json" "$folder/package-lock.json"; then return 0; fi
-  case "$(uname -s)-$(uname -m)" in
-    Linux-x86_64) ;;
-    *)
-      say "libchdb is built for Linux on x86-64 only: set PULSETRAIL_CLICKHOUSE_URL to a ClickHouse of yours"
-      return 0
-      ;;
-  esac
+  echo "$engines/chdb-${version%%\"*}"
+}
+
+has_chdb() { cmp -s "$here/chdb/package-lock.json" "$(chdb_folder)/package-lock.json"; }
+
+# Whether there is a libchdb for this machine.
+chdb_exists() { [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ]; }
+
+install_chdb() {
+  local folder new
+  folder=$(chdb_folder)
+  if has_chdb; then return 0; fi
+  if ! chdb_exists; then
+    say "libchdb is built for Linux on x86-64 only: set PULSETRAIL_CLICKHOUSE_URL to a ClickHouse of yours"
+    return 0
+  fi
   say "installing libchdb to $folder"
   new=$(mktemp -d "$engines/.chdb.XXXXXX")
   # shellcheck disable=SC2064 # the name as it is now

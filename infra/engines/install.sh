@@ -1,35 +1,54 @@
 #!/usr/bin/env bash
-# Installs what Pulsetrail is built with and what its private engines need. Does nothing, without network
-# and in an instant, where all is there.
+# Installs what is missing for one purpose, and says so first. Without network, and in an instant, it finds
+# that all is there.
 #
-#   install.sh            everything
-#   install.sh tools      only the programs (compilers, Java, PostgreSQL, …)
+#   install.sh build      what compiling needs: Rust and compilers
+#   install.sh run        that, and the private engines: PostgreSQL, Kafka with Java, libchdb
+#   install.sh test       that, and what only tests use: Schemathesis, nftables, curl
 #
-# Kafka and libchdb go to ${XDG_CACHE_HOME:-~/.cache}/pulsetrail/engines/<name>-<version>; a folder is put
-# there under its name only when it is complete.
+# As root on Debian or Ubuntu it uses apt-get. Rust comes as the distribution's package `rustup`, else by
+# rustup's own installer, which needs no root. Kafka and libchdb go to
+# ${XDG_CACHE_HOME:-~/.cache}/pulsetrail/engines/<name>-<version>; a folder gets its name only when it is
+# complete. With PULSETRAIL_INSTALL=no nothing is installed, and what is missing is named.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 engines=${XDG_CACHE_HOME:-$HOME/.cache}/pulsetrail/engines
+purpose=${1:-run}
 
-say() { printf 'engines: %s\n' "$*" >&2; }
+say() { printf 'install: %s\n' "$*" >&2; }
 has() { command -v "$1" >/dev/null 2>&1; }
+may_install() { [ "${PULSETRAIL_INSTALL:-yes}" != no ]; }
+can_apt() { may_install && has apt-get && [ "$(id -u)" = 0 ]; }
+runs() { [ "$purpose" != build ]; }
+tests() { [ "$purpose" = test ]; }
 
-# shellcheck source=infra/engines/tools.sh
-. "$here/tools.sh"
-# shellcheck source=infra/engines/kafka.sh
-. "$here/kafka.sh"
-# shellcheck source=infra/engines/chdb.sh
-. "$here/chdb.sh"
-# shellcheck source=infra/engines/schemathesis.sh
-. "$here/schemathesis.sh"
+case "$purpose" in
+  build | run | test) ;;
+  *)
+    say "usage: install.sh [build|run|test]"
+    exit 2
+    ;;
+esac
+case "${PULSETRAIL_INSTALL:-yes}" in
+  yes | no) ;;
+  *)
+    say "PULSETRAIL_INSTALL must be yes or no (it is \"$PULSETRAIL_INSTALL\")"
+    exit 2
+    ;;
+esac
+
+for part in rust tools kafka chdb schemathesis; do
+  # shellcheck source=/dev/null
+  . "$here/$part.sh"
+done
 
 install_tools
-if [ "${1:-}" != tools ]; then
+if runs && may_install; then
   mkdir -p "$engines"
   exec 9>"$engines/.lock"
   if has flock; then flock 9; fi # Two installations at once: the second finds all done.
-  install_kafka
-  install_chdb
-  install_schemathesis
+  if needs_kafka; then install_kafka; fi
+  if needs_chdb; then install_chdb; fi
+  if tests; then install_schemathesis; fi
 fi

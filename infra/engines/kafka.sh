@@ -7,10 +7,12 @@ kafka_folder() {
   echo "$engines/kafka-${version%%<*}"
 }
 
+has_kafka() { cmp -s "$here/kafka/pom.xml" "$(kafka_folder)/pom.xml"; }
+
 install_kafka() {
   local folder new
   folder=$(kafka_folder)
-  if ! cmp -s "$here/kafka/pom.xml" "$folder/pom.xml"; then
+  if ! has_kafka; then
     say "installing Kafka to $folder"
     new=$(mktemp -d "$engines/.kafka.XXXXXX")
     # shellcheck disable=SC2064 # the name as it is now

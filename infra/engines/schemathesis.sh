@@ -3,9 +3,14 @@
 
 schemathesis_version=4.32.5
 
+schemathesis_folder() { echo "${XDG_CACHE_HOME:-$HOME/.cache}/pulsetrail/schemathesis-$schemathesis_version"; }
+
+has_schemathesis() { [ -x "$(schemathesis_folder)/bin/schemathesis" ]; }
+
 install_schemathesis() {
-  local target=${XDG_CACHE_HOME:-$HOME/.cache}/pulsetrail/schemathesis-$schemathesis_version
-  [ -x "$target/bin/schemathesis" ] && return
+  local target
+  target=$(schemathesis_folder)
+  if has_schemathesis; then return 0; fi
   say "installing Schemathesis $schemathesis_version"
   # A virtual environment knows its own path: it is made in its place, and removed where it is not whole.
   rm -rf "$target"

@@ -1,4 +1,9 @@
-# The programs that building and running need: sourced by install.sh.
+# The programs that building, running and testing need. Sourced by install.sh.
+
+# An engine that the environment names by its URL is not needed here. Tests use private ones in any case.
+needs_postgres() { runs && { tests || [ -z "${PULSETRAIL_DATABASE_URL:-}" ]; }; }
+needs_kafka() { runs && { tests || [ -z "${PULSETRAIL_KAFKA_BROKERS:-}" ]; }; }
+needs_chdb() { runs && { tests || [ -z "${PULSETRAIL_CLICKHOUSE_URL:-}" ]; }; }
 
 # Whether the newest PostgreSQL of this machine is 15 or newer.
 has_postgres() {
@@ -23,54 +28,65 @@ has_java() {
   if [ -r "$release" ]; then
     version=$(sed -n 's/^JAVA_VERSION="\([0-9]*\).*/\1/p' "$release")
   else
-    version=$("$java" -version 2>&1 | sed -n '1s/.*"\([0-9]*\).*/\1/p')
+    version=$("$java" -version 2>&1 | sed -n '1s/[^"]*"\([0-9]*\).*/\1/p')
   fi
   [ "${version:-0}" -ge 17 ]
 }
 
-# Whether cargo is there and new enough for the workspace.
-has_cargo() {
-  local oldest version
-  # rustup puts it there and changes PATH only in new shells.
-  PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
-  oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$here/../../Cargo.toml")
-  version=$(cargo --version 2>/dev/null | cut -d' ' -f2) || return 1
-  [ -n "$version" ] && [ "$(printf '%s\n' "$oldest" "$version" | sort -V | head -n1)" = "$oldest" ]
-}
-
 # Prints the names of what is missing, as Debian calls the packages.
 missing_packages() {
-  has_postgres || echo postgresql
-  has_java || echo default-jre-headless
-  if [ ! -d "$(kafka_folder)" ]; then has mvn || echo maven; fi
-  has npm || echo npm
-  has node || echo nodejs
   has cmake || echo cmake
   if ! has cc || ! has c++ || ! has make; then echo build-essential; fi
   has pkg-config || echo pkg-config
-  has curl || echo curl
-  python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv
-  [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ] ||
+  if ! [ -e /etc/ssl/certs/ca-certificates.crt ] && ! [ -e /etc/pki/tls/certs/ca-bundle.crt ] &&
+    ! [ -e /etc/ssl/cert.pem ]; then
     echo ca-certificates
-  # One test has nft read the rules that are made for it; it does without where nft cannot be installed.
-  if has apt-get && [ "$(id -u)" = 0 ] && ! has nft; then echo nftables; fi
+  fi
+  if needs_postgres; then has_postgres || echo postgresql; fi
+  if needs_kafka; then
+    has_java || echo default-jre-headless
+    has_kafka || has mvn || echo maven
+  fi
+  if needs_chdb && ! has_chdb && chdb_exists; then
+    has npm || echo npm
+    has node || echo nodejs
+  fi
+  if tests; then
+    has curl || echo curl
+    has_schemathesis || python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv
+    # One test has nft read the rules that are made for it; it does without if nft cannot be installed.
+    if can_apt && ! has nft; then echo nftables; fi
+  fi
+}
+
+# Prints what is missing and is no package, if nothing may be installed.
+missing_downloads() {
+  if may_install; then return 0; fi
+  if needs_kafka && ! has_kafka; then kafka_folder; fi
+  if needs_chdb && ! has_chdb && chdb_exists; then chdb_folder; fi
+  if tests && ! has_schemathesis; then schemathesis_folder; fi
 }
 
 install_tools() {
   local missing
   missing=$(missing_packages)
-  if [ -n "$missing" ] && has apt-get && [ "$(id -u)" = 0 ]; then
+  if [ -n "$missing" ] && can_apt; then
     # shellcheck disable=SC2086 # one word a package
     apt_install $missing
     missing=$(missing_packages)
   fi
   if ! has_cargo; then
-    if has apt-get && [ "$(id -u)" = 0 ]; then install_rust || true; fi
-    has_cargo || missing="${missing:+$missing }rustup"
+    if ! may_install || ! install_rust; then
+      say "$(cargo_fault)"
+      missing="${missing:+$missing }rustup"
+    fi
   fi
-  if [ -n "$missing" ]; then
+  missing="$missing $(missing_downloads)"
+  if [ -n "${missing// /}" ]; then
+    # shellcheck disable=SC2086 # one word for each
     say "missing on this machine:" $missing
-    case " $missing " in *rustup*) say "rustup (which brings cargo): https://rustup.rs, then open a new shell" ;; esac
+    may_install || say "PULSETRAIL_INSTALL=no: nothing was installed"
+    case " $missing " in *rustup*) say "rustup (which brings cargo): https://rustup.rs" ;; esac
     say "(PostgreSQL must be 15 or newer, Java 17 or newer; as root on Debian or Ubuntu this installs them by itself)"
     return 1
   fi
@@ -88,15 +104,4 @@ apt_install() {
   esac
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-}
-
-# Debian 13 and Ubuntu 24.04 have rustup; Debian's own cargo is older than the workspace needs.
-install_rust() {
-  if ! has rustup; then
-    say "installing rustup"
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends rustup >/dev/null 2>&1 || return 1
-  fi
-  rustup toolchain install stable --profile default
-  rustup default stable
 }

@@ -14,6 +14,7 @@ mod egress;
 mod faults;
 mod features;
 mod heartbeats;
+mod installing;
 mod layout;
 mod live;
 mod live_stalled;

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::corner;
 use crate::recording::{Results, result_of};
 
-/// What `make engines` installs.
+/// What `make test` installs.
 fn schemathesis() -> PathBuf {
     let script = include_str!("../../infra/engines/schemathesis.sh");
     let version = script.lines().find_map(|line| line.strip_prefix("schemathesis_version="));
@@ -21,7 +21,7 @@ fn schemathesis() -> PathBuf {
     let program = cache
         .join(format!("pulsetrail/schemathesis-{}", version.unwrap()))
         .join("bin/schemathesis");
-    assert!(program.exists(), "{} is missing: run `make engines`", program.display());
+    assert!(program.exists(), "{} is missing: run `make test`", program.display());
     program
 }
 
