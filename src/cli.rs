@@ -27,7 +27,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Run everything on this machine, with private engines where none are set.
     Up {
-        /// Also start sample targets on loopback, and watch them as a sample user.
+        /// Also start sample targets on loopback, and watch them as a sample user. The data directory is
+        /// `demo` below the usual one.
         #[arg(long)]
         demo: bool,
     },
@@ -99,7 +100,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         print!("{}", egress_policy::render(&settings, arguments));
         return Ok(());
     }
-    telemetry::install(&settings.log, settings.log_format).context("PULSETRAIL_LOG")?;
+    telemetry::install(&settings.log, settings.log_format);
     // One provider of cryptography in the whole process; a second installation keeps the first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -9,20 +9,28 @@ use anyhow::{Context as _, bail};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use pulsetrail_infra::engines::DataDir;
 use pulsetrail_infra::settings::Settings;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 const EMAIL: &str = "demo@example.com";
+/// Under which name the data directory keeps the sample user's password.
 const PASSWORD: &str = "demo-password";
 
 /// The sample targets, running.
 pub(crate) struct Demo {
+    /// The sample user's: on an empty installation the first user runs it, so nobody may guess it.
+    password: String,
     targets: Vec<(&'static str, String)>,
 }
 
 /// Starts the targets, and lets the shield through to the one address that they are on.
-pub(crate) async fn start_targets(settings: &mut Settings) -> anyhow::Result<Demo> {
+pub(crate) async fn start_targets(
+    settings: &mut Settings,
+    data_dir: &DataDir,
+) -> anyhow::Result<Demo> {
+    let password = data_dir.secret(PASSWORD)?;
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     settings.egress_allow.push(loopback.into());
     let served = Arc::new(AtomicU64::new(0));
@@ -50,6 +58,7 @@ pub(crate) async fn start_targets(settings: &mut Settings) -> anyhow::Result<Dem
     tokio::spawn(axum::serve(listener, routes).into_future());
     let url = |path: &str| format!("http://{address}/{path}");
     Ok(Demo {
+        password,
         targets: vec![
             ("healthy", url("healthy")),
             ("slow", url("slow")),
@@ -66,8 +75,8 @@ impl Demo {
     /// the targets at where they are this time.
     pub(crate) async fn register(&self, api: SocketAddr) -> anyhow::Result<()> {
         let client = reqwest::Client::builder().no_proxy().build()?;
-        let account = json!({ "email": EMAIL, "password": PASSWORD, "name": "Demo" });
-        let credentials = json!({ "email": EMAIL, "password": PASSWORD });
+        let account = json!({ "email": EMAIL, "password": self.password, "name": "Demo" });
+        let credentials = json!({ "email": EMAIL, "password": self.password });
         let post = async |path: &str, token: &str, body: &Value| -> anyhow::Result<Value> {
             let response = client
                 .post(format!("http://{api}/api/v1/{path}"))
@@ -117,7 +126,7 @@ impl Demo {
             });
             post("monitors", token, &monitor).await?;
         }
-        println!("Signed up {EMAIL} with the password {PASSWORD}, who watches:");
+        println!("Signed up {EMAIL} with the password {}, who watches:", self.password);
         for (name, url) in &self.targets {
             println!("  {name:<22} {url}");
         }

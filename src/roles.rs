@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connect::{Connected, connect_when_there, kafka};
 use crate::probe_http::{self, Readiness, RoleReady};
-use crate::{api_document, manners, server, shutdown};
+use crate::{api_document, home_page, manners, server, shutdown};
 
 /// Where `up` and `server` listen unless told otherwise.
 pub(crate) const DEFAULT_LISTEN: SocketAddr =
@@ -70,7 +70,7 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
     let ready = readiness.of_role(role.name());
     tracing::info!(role = role.name(), listen = %address, "starting");
     if let (Role::Prober(_) | Role::Server, Some(allowed)) = (&role, settings.allowed_egress()) {
-        tracing::warn!(egress.allowed = allowed, "the shield lets more through than its table");
+        tracing::info!(egress.allowed = allowed, "the shield lets more through than its table");
     }
 
     if let Role::Prober(region) = &role {
@@ -232,6 +232,7 @@ pub(crate) async fn serve(
         .merge(pulsetrail_commands::router(commands))
         .merge(pulsetrail_projections::router(queries))
         .merge(api_document::router())
+        .merge(home_page::router())
         .merge(probe_http::router(readiness, metrics));
     ready.set(true);
     server::serve(listener, manners::with_manners(routes, settings), shutdown).await?;

@@ -30,6 +30,10 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
     let begun = Instant::now();
     let shutdown = shutdown::on_signals().context("signals cannot be listened to")?;
     let metrics = metrics::install().context("metrics cannot be recorded")?;
+    if with_demo {
+        // What the sample user makes is no part of the installation that `up` keeps here.
+        settings.data_dir.push("demo");
+    }
     // First of all, so that a taken port is known before anything is started.
     let listener = server::listen(settings.listen.unwrap_or(DEFAULT_LISTEN)).await?;
     let address = listener.local_addr().context("the listener has no address")?;
@@ -40,7 +44,11 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
         started = start_engines(&settings, &data_dir) => started?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    let demo = if with_demo { Some(demo::start_targets(&mut settings).await?) } else { None };
+    let demo = if with_demo {
+        Some(demo::start_targets(&mut settings, engines.data_dir()).await?)
+    } else {
+        None
+    };
     if let Some(allowed) = settings.allowed_egress() {
         println!("  the shield lets {allowed} through (PULSETRAIL_EGRESS_ALLOW)");
     }
@@ -82,7 +90,10 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
         if !shutdown.is_cancelled() {
             println!("Ready in {:.1} s: http://{address}", begun.elapsed().as_secs_f64());
             if let Some(demo) = demo {
-                demo.register(address).await?;
+                tokio::select! {
+                    registered = demo.register(address) => registered?,
+                    () = shutdown.cancelled() => {}
+                }
             }
         }
         shutdown.cancelled().await;
@@ -191,7 +202,7 @@ fn prober_spec(
         .env("PULSETRAIL_SECRET_KEY", exposed(&settings.secret_key))
         .env("PULSETRAIL_SECRET_KEY_PREVIOUS", exposed(&settings.secret_key_previous))
         .env("PULSETRAIL_PROBER_CONCURRENCY", settings.prober_concurrency.to_string())
-        .env("PULSETRAIL_LOG", &settings.log)
+        .env("PULSETRAIL_LOG", settings.log.to_string())
         .env("PULSETRAIL_LOG_FORMAT", format);
     spec.inherit_env = false;
     spec

@@ -19,7 +19,7 @@ use url::Url;
 
 use crate::http::{Ingress, RateSettings};
 use crate::secrets::SecretText;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFilter, LogFormat};
 
 pub use self::origin::{InvalidOrigin, Origin};
 
@@ -170,7 +170,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "log",
         "info",
-        "What is logged: a level, or a list such as info,pulsetrail_infra=debug",
+        "What is logged: off, error, warn, info, debug or trace, or a list such as info,pulsetrail_infra=debug",
     ),
     setting("log_format", "text", "How log lines are written: text or json"),
 ];
@@ -237,7 +237,7 @@ pub struct Settings {
     /// Whether anybody may register an account.
     pub registration_open: bool,
     /// What is logged.
-    pub log: String,
+    pub log: LogFilter,
     /// How.
     pub log_format: LogFormat,
 }

@@ -1,14 +1,16 @@
 //! Logs: one line an event, on standard error.
 
 mod calm;
+mod filter;
 
 use std::io::IsTerminal as _;
 
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer as _};
 
 use self::calm::CalmKafka;
+pub use self::filter::{InvalidLogFilter, LogFilter};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,16 +21,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// Begins to log. `filter` is a level, or a list such as `info,pulsetrail_infra=debug`.
-///
-/// # Errors
-/// When `filter` is not one.
-pub fn install(
-    filter: &str,
-    format: LogFormat,
-) -> Result<(), tracing_subscriber::filter::ParseError> {
-    // What Postgres remarks while the schema is applied is no news to an operator; `filter` can ask for it.
-    let filter = EnvFilter::try_new(format!("sqlx::postgres::notice=warn,{filter}"))?;
+/// Begins to log what `filter` lets through.
+pub fn install(filter: &LogFilter, format: LogFormat) {
+    let filter = filter.to_env_filter();
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
@@ -43,5 +38,4 @@ pub fn install(
             registry.with(lines.with_filter(CalmKafka::new())).try_init()
         }
     };
-    Ok(())
 }

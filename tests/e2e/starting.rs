@@ -22,13 +22,19 @@ async fn every_unusable_setting_is_named_on_a_line_of_its_own() {
     let corner = corner().await;
     let said = refusal(
         &corner,
-        &[("PULSETRAIL_LISTNE", "x"), ("PULSETRAIL_REGIONS", "EU"), ("PULSETRAIL_LOG_FORMAT", "x")],
+        &[
+            ("PULSETRAIL_LISTNE", "x"),
+            ("PULSETRAIL_REGIONS", "EU"),
+            ("PULSETRAIL_LOG_FORMAT", "x"),
+            ("PULSETRAIL_LOG", "loud"),
+        ],
     )
     .await;
     let lines: Vec<&str> = said.lines().collect();
-    assert_eq!(lines.len(), 3, "{said}");
-    for name in ["PULSETRAIL_LISTNE", "PULSETRAIL_REGIONS", "PULSETRAIL_LOG_FORMAT"] {
-        assert!(lines.iter().any(|line| line.contains(name)), "{name} in {said}");
+    assert_eq!(lines.len(), 4, "{said}");
+    for name in ["LISTNE:", "REGIONS:", "LOG_FORMAT:", "LOG: must be off, error, warn, info,"] {
+        let named = format!("PULSETRAIL_{name}");
+        assert!(lines.iter().any(|line| line.contains(&named)), "{named} in {said}");
     }
 }
 

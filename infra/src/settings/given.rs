@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use figment::Figment;
@@ -83,14 +82,15 @@ impl Given {
         parse(&text).map_err(|fault| self.fault(key, fault)).ok()
     }
 
-    pub(super) fn parsed<T: FromStr + Fallback>(&mut self, key: &str) -> T
+    pub(super) fn parsed<T: FromStr + Default>(&mut self, key: &str) -> T
     where
         T::Err: Display,
     {
         let (_, text) = self.get(key);
         text.parse().unwrap_or_else(|fault| {
             self.fault(key, fault);
-            T::fallback()
+            // Not used: the fault ends the start.
+            T::default()
         })
     }
 
@@ -150,23 +150,6 @@ impl Given {
             self.fault(key, format!("must be 1 to 100 of a-z, 0-9 and any of {also:?}"));
         }
         text
-    }
-}
-
-/// A value to go on with after a fault, so that the other faults are found too.
-pub(super) trait Fallback {
-    fn fallback() -> Self;
-}
-
-impl Fallback for PathBuf {
-    fn fallback() -> Self {
-        Self::new()
-    }
-}
-
-impl Fallback for String {
-    fn fallback() -> Self {
-        Self::new()
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) fn settings(
         request_seconds: given.within("request_seconds", 1, 600),
         access_token_seconds: given.within("access_token_seconds", 60, 86_400),
         registration_open: given.choice("registration", &[("open", true), ("closed", false)]),
-        log: given.parsed::<String>("log"),
+        log: given.parsed("log"),
         log_format: given
             .choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
     };
@@ -144,6 +144,7 @@ mod tests {
             ("PULSETRAIL_SECRET_KEY_PREVIOUS", "0123456789abcdef0123456789abcdef,hunter2"),
             ("PULSETRAIL_LISTNE", "127.0.0.1:1"),
             ("PULSETRAIL_LOG_FORMAT", "xml"),
+            ("PULSETRAIL_LOG", "loud"),
         ])
         .unwrap_err();
         let text = error.to_string();
@@ -156,10 +157,11 @@ mod tests {
             "SECRET_KEY_PREVIOUS",
             "LISTNE",
             "LOG_FORMAT",
+            "LOG",
         ] {
             assert!(text.contains(&format!("PULSETRAIL_{name}:")), "{name} in {text}");
         }
-        assert_eq!(error.0.len(), 8, "{text}");
+        assert_eq!(error.0.len(), 9, "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
 

@@ -11,6 +11,9 @@ use tracing_subscriber::layer::{Context, Filter};
 
 /// How often it may say the same.
 const EVERY: Duration = Duration::from_secs(10);
+/// What it says at every start of a cluster, while it tries again by itself: a broker gets the ids of
+/// producers from the controller when the first one asks. It is logged only if it goes on for [`EVERY`].
+const ROUTINE: &str = "Failed to acquire idempotence PID";
 /// How many different things it may have said lately; with more, all are forgotten and told anew.
 const KINDS: usize = 1_000;
 
@@ -30,6 +33,10 @@ impl CalmKafka {
     fn is_due(&self, kind: String) -> bool {
         let now = Instant::now();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if kind.contains(ROUTINE) && !told.contains_key(&kind) {
+            told.insert(kind, now);
+            return false;
+        }
         if told.get(&kind).is_some_and(|at| now.duration_since(*at) < self.every) {
             return false;
         }
@@ -96,6 +103,7 @@ mod tests {
     use std::sync::Arc;
 
     use rdkafka::ClientContext;
+    use rdkafka::config::RDKafkaLogLevel;
     use rdkafka::consumer::DefaultConsumerContext;
     use rdkafka::error::{KafkaError, RDKafkaErrorCode};
     use tracing_subscriber::Layer as _;
@@ -120,7 +128,7 @@ mod tests {
 
     /// How often each text was logged of what a client says while its broker is away, and Pulsetrail
     /// itself.
-    fn logged(calm: CalmKafka, texts: [&str; 3]) -> [usize; 3] {
+    fn logged(calm: CalmKafka, texts: [&str; 4]) -> [usize; 4] {
         let written = Written::default();
         let writer = written.clone();
         let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
@@ -131,6 +139,8 @@ mod tests {
             DefaultConsumerContext.error(down, &format!("{number}/{number} brokers are down"));
             let refused = KafkaError::Global(RDKafkaErrorCode::TopicAuthorizationFailed);
             DefaultConsumerContext.error(refused, "not yours");
+            let retry = format!("{ROUTINE} from broker 127.0.0.1:9092/{number}: retrying");
+            DefaultConsumerContext.log(RDKafkaLogLevel::Warning, "GETPID", &retry);
             tracing::warn!("jobs cannot be read for now");
         }
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
@@ -139,10 +149,10 @@ mod tests {
 
     #[test]
     fn what_the_client_library_says_again_is_logged_once_in_a_while() {
-        let texts = ["brokers are down", "not yours", "cannot be read"];
-        assert_eq!(logged(CalmKafka::new(), texts), [1, 1, 50]);
+        let texts = ["brokers are down", "not yours", ROUTINE, "cannot be read"];
+        assert_eq!(logged(CalmKafka::new(), texts), [1, 1, 0, 50]);
         // The control: somebody who is always due.
         let anew = CalmKafka { every: Duration::ZERO, told: Mutex::default() };
-        assert_eq!(logged(anew, texts), [50, 50, 50]);
+        assert_eq!(logged(anew, texts), [50, 50, 49, 50]);
     }
 }
