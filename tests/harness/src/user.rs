@@ -1,5 +1,6 @@
 //! Somebody with an account, who uses the HTTP interface.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -13,11 +14,16 @@ use crate::{Feed, eventually};
 /// # Panics
 /// Never on a machine with sockets.
 pub fn http_client() -> reqwest::Client {
+    client(None)
+}
+
+fn client(address: Option<IpAddr>) -> reqwest::Client {
     // The tests and the program are one process tree; whoever is first installs the provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(20))
+        .local_address(address)
         .build()
         .expect("a client")
 }
@@ -80,6 +86,12 @@ impl User {
     #[must_use]
     pub fn at(&self, url: &str) -> Self {
         Self { url: url.to_owned(), ..self.clone() }
+    }
+
+    /// The same user, whose requests come from another address of loopback.
+    #[must_use]
+    pub fn from_address(&self, address: IpAddr) -> Self {
+        Self { client: client(Some(address)), ..self.clone() }
     }
 
     /// A user with another access token, of the given organization.

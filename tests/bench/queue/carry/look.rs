@@ -1,15 +1,14 @@
 //! Looking at an installation for a while: how late checks begin, and what is left to be done.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use pulsetrail_domain::health::HealthEvent;
-use pulsetrail_domain::slot::next_slot_ms;
-use pulsetrail_domain::{MonitorId, Position, Region};
+use pulsetrail_domain::{MonitorId, Region};
+use pulsetrail_harness::Slots;
 use pulsetrail_infra::kafka::Kafka;
-use pulsetrail_infra::store::{Store, head, read_after};
+use pulsetrail_infra::store::{Store, head};
 use tokio::time::sleep;
 
 use crate::memory;
@@ -92,45 +91,12 @@ pub(super) async fn look(
         *seconds = spent / took.as_secs_f64();
     }
     let backlog_after = backlog(store, kafka).await;
-    sleep(REST).await;
 
-    let mut expected = HashSet::new();
-    for monitor in monitors {
-        let mut slot_ms = next_slot_ms(*monitor, INTERVAL_MS, begin_ms);
-        while slot_ms < end_ms {
-            expected.insert((*monitor, slot_ms));
-            slot_ms += INTERVAL_MS;
-        }
-    }
-    let slots = expected.len();
-    let mut late = lateness(store, from, &mut expected).await;
-    let missing = expected.len();
-    late.resize(slots, i64::MAX);
-    late.sort_unstable();
-    let percentile = |percent: usize| late[(slots * percent).div_ceil(100).clamp(1, slots) - 1];
-    let (late_p50_ms, late_p99_ms) = (percentile(50), percentile(99));
+    let window = begin_ms..end_ms;
+    let slots = Slots::read(store, from, monitors, INTERVAL_MS, window, REST).await;
+    let (late_p50_ms, late_p99_ms) = (slots.lateness_ms(50), slots.lateness_ms(99));
+    let (slots, missing) = (slots.due, slots.missing.len());
     Look { slots, missing, late_p50_ms, late_p99_ms, backlog_before, backlog_after, cores }
-}
-
-/// How late the expected checks began; those that were found are expected no more.
-async fn lateness(
-    store: &Store,
-    from: Position,
-    expected: &mut HashSet<(MonitorId, i64)>,
-) -> Vec<i64> {
-    let (mut read, mut late) = (from, Vec::with_capacity(expected.len()));
-    loop {
-        let page = read_after(&store.read, read, 5_000).await.expect("Postgres answers");
-        let Some(last) = page.last() else { return late };
-        read = last.position;
-        for event in page.iter().filter(|event| event.event_type == "CheckCompleted") {
-            let Ok(HealthEvent::CheckCompleted(result)) = event.health_event() else { continue };
-            let monitor = event.monitor_id().expect("a monitor");
-            if expected.remove(&(monitor, result.slot_ms())) {
-                late.push((result.started_at - result.scheduled_at).num_milliseconds());
-            }
-        }
-    }
 }
 
 pub(super) async fn backlog(store: &Store, kafka: &Kafka) -> Backlog {
