@@ -21,6 +21,7 @@ mod round_trip;
 mod samples;
 mod shield;
 mod table;
+mod victim;
 
 use table::Table;
 
@@ -87,6 +88,9 @@ async fn run(only: Option<&str>) {
     }
     if wanted(&live::FIGURES) {
         live::measure(&mut table, only).await;
+    }
+    if wanted(&victim::FIGURES) {
+        victim::measure(&mut table, only).await;
     }
     assert!(!table.is_empty(), "there is no figure called {}", only.unwrap_or_default());
     table.print();
