@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connect::{Connected, connect_when_there, kafka};
 use crate::probe_http::{self, Readiness, RoleReady};
+use crate::server::ConnectionLimits;
 use crate::{api_document, home_page, manners, server, shutdown};
 
 /// Where `up` and `server` listen unless told otherwise.
@@ -79,7 +80,7 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
             tracing::warn!("without PULSETRAIL_SECRET_KEY no check that needs a secret is made");
         }
         let routes = probe_http::router(readiness, metrics);
-        let http = serve_beside(listener, routes, &shutdown);
+        let http = serve_beside(listener, routes, &settings, &shutdown);
         let mut own = settings.egress_deny.clone();
         own.push(address);
         let shield = Shield::new(settings.egress_allow.clone(), own)
@@ -103,7 +104,7 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
         return serve(&settings, &connected, listener, readiness, metrics, shutdown, &[]).await;
     }
     let routes = probe_http::router(readiness, metrics);
-    let http = serve_beside(listener, routes, &shutdown);
+    let http = serve_beside(listener, routes, &settings, &shutdown);
     work(&role, &settings, &connected, &shutdown, &ready).await?;
     http.await.context("HTTP ended")?
 }
@@ -113,12 +114,13 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
 fn serve_beside(
     listener: TcpListener,
     routes: Router,
+    settings: &Settings,
     shutdown: &CancellationToken,
 ) -> JoinHandle<anyhow::Result<()>> {
-    let shutdown = shutdown.clone();
+    let (limits, shutdown) = (ConnectionLimits::of(settings), shutdown.clone());
     tokio::spawn(async move {
         let _on_every_way_out = shutdown.clone().drop_guard();
-        server::serve(listener, routes, shutdown).await
+        server::serve(listener, routes, limits, shutdown).await
     })
 }
 
@@ -235,7 +237,8 @@ pub(crate) async fn serve(
         .merge(home_page::router())
         .merge(probe_http::router(readiness, metrics));
     ready.set(true);
-    server::serve(listener, manners::with_manners(routes, settings), shutdown).await?;
+    let routes = manners::with_manners(routes, settings);
+    server::serve(listener, routes, ConnectionLimits::of(settings), shutdown).await?;
     // The upgraded connections say goodbye by themselves; axum does not wait for them.
     let _ = tokio::time::timeout(Duration::from_secs(3), hub.drained()).await;
     announcing.await.context("announcing ended")

@@ -13,6 +13,7 @@ pub mod kafka;
 pub mod lease;
 pub mod messages;
 pub mod metrics;
+pub mod open_files;
 pub mod relay;
 pub mod secrets;
 pub mod settings;

@@ -32,6 +32,7 @@ const SUBSCRIBERS: &str = "pulsetrail_live_connections";
 const LIVE_SENT: &str = "pulsetrail_live_messages_total";
 const LIVE_LAGGED: &str = "pulsetrail_live_lagged_total";
 const TASK_FAILURES: &str = "pulsetrail_task_failures_total";
+const CONNECTIONS_REFUSED: &str = "pulsetrail_http_connections_refused_total";
 const HTTP_REQUESTS: &str = "pulsetrail_http_requests_total";
 const HTTP_SECONDS: &str = "pulsetrail_http_request_seconds";
 
@@ -84,6 +85,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         TASK_FAILURES,
         Unit::Count,
         "Background tasks that ended by mistake, by task"
+    );
+    describe_counter!(
+        CONNECTIONS_REFUSED,
+        Unit::Count,
+        "Connections that were not taken, by the limit that was reached: address or server"
     );
     describe_counter!(HTTP_REQUESTS, Unit::Count, "Requests answered, by route and status");
     describe_histogram!(HTTP_SECONDS, Unit::Seconds, "How long a request took, by route");
@@ -211,6 +217,11 @@ pub fn live_lagged() {
 /// A background task panicked, or returned although it had to run on.
 pub fn task_failed(task: &'static str) {
     metrics::counter!(TASK_FAILURES, "task" => task).increment(1);
+}
+
+/// A connection was not taken; `limit` is `address` or `server`.
+pub fn connection_refused(limit: &'static str) {
+    metrics::counter!(CONNECTIONS_REFUSED, "limit" => limit).increment(1);
 }
 
 /// A request was answered. `route` is the matched pattern, never the path itself.

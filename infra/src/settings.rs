@@ -150,6 +150,11 @@ pub const SETTINGS: &[Setting] = &[
         "Connections to the live feed that a person, or an API key, may have to one server, 1 to 1000000",
     ),
     setting(
+        "connections_per_address",
+        "1000",
+        "Connections that one address may have to one process, 1 to 1000000; loopback and trusted proxies are limited only by the open files that the process may have",
+    ),
+    setting(
         "public_origin",
         "",
         "What browsers see, such as https://status.example.com; left out, the server itself",
@@ -224,6 +229,8 @@ pub struct Settings {
     pub monitors_per_organization: i64,
     /// Connections to the live feed that a person may have to one server.
     pub live_connections_per_person: NonZeroU32,
+    /// Connections that one address may have to one process.
+    pub connections_per_address: NonZeroU32,
     /// The way that requests come.
     pub ingress: Ingress,
     /// Other sites whose pages may use the interface.

@@ -9,6 +9,7 @@
 
 mod asyncapi;
 mod commands;
+mod connections;
 mod dead_letters;
 mod egress;
 mod faults;

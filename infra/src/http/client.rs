@@ -42,13 +42,7 @@ impl Ingress {
                 }
             }
         }
-        Some(match client.to_canonical() {
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-            }
-            address => address,
-        })
+        Some(client_network(client))
     }
 
     /// Whether browsers come over TLS.
@@ -77,6 +71,19 @@ impl Ingress {
                 origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host))
             }),
         }
+    }
+}
+
+/// What a client is known by for limits: an IPv4 address, or the /64 that an IPv6 one is in, which one
+/// subscriber has as a whole.
+#[must_use]
+pub fn client_network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        address => address,
     }
 }
 

@@ -21,7 +21,7 @@ mod tickets;
 
 pub use access_tokens::{AccessTokens, TokenClaims};
 pub use authenticator::{API_KEY_PREFIX, Authenticator, SESSION_COOKIE, cookie, secret_hash};
-pub use client::Ingress;
+pub use client::{Ingress, client_network};
 pub use document::{Components, schema_of};
 pub use idempotency::{BodyHash, IdempotencyKey, is_done, note_done};
 pub use identity::{Credential, Identity};

@@ -71,6 +71,7 @@ pub(super) fn settings(
         },
         monitors_per_organization: given.within("monitors_per_organization", 1, 10_000_000),
         live_connections_per_person: given.at_least_one("live_connections_per_person", 1_000_000),
+        connections_per_address: given.at_least_one("connections_per_address", 1_000_000),
         ingress: Ingress {
             trusted_proxies: given.list("trusted_proxies"),
             public_origin: given.optional("public_origin", |text| {

@@ -13,7 +13,6 @@ mod drops;
 mod hosts;
 mod job;
 mod lane;
-mod open_files;
 mod pace;
 mod recent;
 mod watermark;
@@ -93,7 +92,7 @@ pub async fn run(
     shutdown: CancellationToken,
     ready: impl Fn(),
 ) -> Result<(), ProberError> {
-    open_files::raise_limit();
+    pulsetrail_infra::open_files::raise_limit();
     let shield = shield.clone();
     // Reading the trusted roots blocks.
     let checker = tokio::task::spawn_blocking(move || Checker::new(shield));

@@ -24,4 +24,4 @@ pub use role::{RoleProcess, metric};
 pub use server::Server;
 pub use slots::Slots;
 pub use target::Target;
-pub use user::{Answer, User, http_client};
+pub use user::{Answer, User, http_client, http_client_from};

@@ -17,6 +17,14 @@ pub fn http_client() -> reqwest::Client {
     client(None)
 }
 
+/// The same, which connects from an address of this machine.
+///
+/// # Panics
+/// Never on a machine with sockets.
+pub fn http_client_from(address: IpAddr) -> reqwest::Client {
+    client(Some(address))
+}
+
 fn client(address: Option<IpAddr>) -> reqwest::Client {
     // The tests and the program are one process tree; whoever is first installs the provider.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -1,6 +1,11 @@
 //! Serving HTTP: the two halves of the interface under one roof.
 
+mod connections;
+mod write_deadline;
+
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,15 +17,25 @@ use axum::serve::Listener;
 use hyper::server::conn::http1::Builder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use pulsetrail_infra::metrics;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
+
+use connections::{Connections, Full};
+use write_deadline::WriteDeadline;
+
+pub(crate) use connections::ConnectionLimits;
 
 /// How long connections that are still at work may take when the process stops.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long the head of a request may take to come, and a connection may lie idle.
 const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long a client may leave no room for an answer, or for a message of the live feed.
+const WRITE_TIME: Duration = Duration::from_secs(60);
+/// What a connection is told that is not taken.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Takes an address, or says that somebody else has it.
 pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -35,28 +50,47 @@ pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Router,
+    limits: ConnectionLimits,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    serve_within(HEAD_TIME, listener, routes, shutdown).await;
+    let times = Times { head: HEAD_TIME, write: WRITE_TIME };
+    serve_within(times, listener, routes, Connections::new(limits), shutdown).await;
     Ok(())
 }
 
-/// The same, where the head of a request may take `head_time`. HTTP/1.1 alone: browsers speak HTTP/2 only
-/// to what does TLS, which is a proxy's work.
+/// How long a client may keep a connection waiting.
+#[derive(Clone, Copy)]
+struct Times {
+    /// For the head of a request.
+    head: Duration,
+    /// For room for an answer.
+    write: Duration,
+}
+
+/// The same with limits in hand. HTTP/1.1 alone: browsers speak HTTP/2 only to what does TLS, which is a
+/// proxy's work.
 async fn serve_within(
-    head_time: Duration,
+    times: Times,
     mut listener: TcpListener,
     routes: Router,
+    connections: Arc<Connections>,
     shutdown: CancellationToken,
 ) {
     let mut builder = Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(head_time);
+    builder.timer(TokioTimer::new()).header_read_timeout(times.head);
     let under_way = TaskTracker::new();
     loop {
         // What fails here is waited out by `accept`: no connection ends the server.
         let (stream, peer) = tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = Listener::accept(&mut listener) => accepted,
+        };
+        let place = match connections.admit(peer.ip()) {
+            Ok(place) => place,
+            Err(full) => {
+                refuse(stream, full);
+                continue;
+            }
         };
         if let Err(error) = stream.set_nodelay(true) {
             // Small answers would wait for acknowledgements.
@@ -68,6 +102,7 @@ async fn serve_within(
             request.extensions_mut().insert(ConnectInfo(peer));
             routes.clone().oneshot(request)
         });
+        let stream = WriteDeadline::new(stream, times.write, place);
         let connection = builder
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
             .with_upgrades();
@@ -92,48 +127,14 @@ async fn serve_within(
     let _ = tokio::time::timeout(DRAIN, under_way.wait()).await;
 }
 
-#[cfg(test)]
-mod tests {
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
-
-    use super::*;
-
-    /// What a server answers to `said`, to its end.
-    async fn answer(said: &str) -> String {
-        let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let routes = Router::new().route("/", get(async || "fine"));
-        let stop = CancellationToken::new();
-        let head_time = Duration::from_millis(200);
-        let server = tokio::spawn(serve_within(head_time, listener, routes, stop.clone()));
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(said.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        // Ends only when the server closes the connection.
-        let read = stream.read_to_string(&mut text);
-        let closed = tokio::time::timeout(Duration::from_secs(20), read).await;
-        assert!(closed.is_ok(), "not closed after {said:?}");
-        stop.cancel();
-        server.await.unwrap();
-        text
-    }
-
-    #[tokio::test]
-    async fn who_does_not_get_on_with_a_request_is_cut_off() {
-        for said in ["", "PRI * HT", "GET / HTTP/1.1\r\nhost: a\r\nx: "] {
-            assert!(!answer(said).await.contains("fine"), "{said}");
-        }
-        let whole = answer("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
-        assert!(whole.ends_with("fine"), "answered, and cut off when it lay idle: {whole}");
-    }
-
-    #[tokio::test]
-    async fn more_headers_than_any_client_sends_are_refused() {
-        let headers = |number: usize| "x: y\r\n".repeat(number);
-        let many = |number| format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", headers(number));
-        assert!(answer(&many(50)).await.starts_with("HTTP/1.1 200"));
-        assert!(answer(&many(200)).await.starts_with("HTTP/1.1 431"));
+/// Tells a client that there is no room for it, as far as that can be done without waiting.
+fn refuse(stream: TcpStream, full: Full) {
+    metrics::connection_refused(full.label());
+    // It does not block, and there is room for the first bytes of a connection.
+    if let Err(error) = stream.into_std().and_then(|mut stream| stream.write(FULL)) {
+        tracing::debug!(%error, "a connection was refused without a word");
     }
 }
+
+#[cfg(test)]
+mod tests;
