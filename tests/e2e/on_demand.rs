@@ -101,6 +101,14 @@ async fn the_answer_to_a_check_waits_for_its_result_at_any_server() {
     assert_eq!(hurried.status, StatusCode::ACCEPTED, "{}", hurried.body);
     let event = feed.until_event("CheckCompleted").await;
     assert_eq!(event["event"]["data"]["check_id"], hurried.body["check_id"]);
-    assert_eq!(user.post(&format!("{path}?wait=31s"), &json!({})).await.status, 400);
+    for wait in ["31s", "99999999999999999s", "18446744073709551615ms"] {
+        let answer = user.post(&format!("{path}?wait={wait}"), &json!({})).await;
+        assert_eq!(answer.status, 400, "{wait}");
+    }
+    // What was permitted when it was asked for first is answered to as it was then.
+    user.post(&format!("/api/v1/monitors/{monitor}/pause"), &json!({})).await;
+    let again = user.send(keyed(&user, "20s")).await;
+    assert_eq!((again.status, &again.body), (StatusCode::OK, &waited.body));
+    assert_eq!(user.post(&path, &json!({})).await.status, StatusCode::CONFLICT);
     app.stop().await;
 }

@@ -144,8 +144,8 @@ pub async fn accept_invitation(
     let row = sqlx::query(
         "select invitation_id, organization_id, invitations.role, accepted_by
          from invitations join users on users.email = invitations.email
-         where token_hash = $1 and users.user_id = $2 and expires_at > clock_timestamp()
-           and (accepted_by is null or accepted_by = $2)
+         where token_hash = $1 and users.user_id = $2
+           and (accepted_by = $2 or accepted_by is null and expires_at > clock_timestamp())
          for update of invitations",
     )
     .bind(secret_hash(token))

@@ -144,3 +144,44 @@ async fn an_organization_has_no_more_monitors_than_it_may() {
     user.send(user.request(Method::DELETE, &format!("/api/v1/monitors/{}", ids[0]))).await;
     assert_eq!(user.post("/api/v1/monitors", &body).await.status, StatusCode::CREATED);
 }
+
+/// Whoever lost the answer asks again: a limit that was reached or a rule that changed since is none of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registration_that_is_sent_again_with_its_key_counts_before_limits_and_rules() {
+    let corner = corner().await;
+    let commands = Commands::with(&corner, |rules| {
+        rules.monitors_per_organization = 2;
+        rules.egress.allow = vec!["10.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let user = User::sign_up(&commands.url).await;
+    let (one, bulk) = ("/api/v1/monitors", "/api/v1/monitors/bulk");
+    let body = json!({"url": "http://10.0.0.1/"});
+    // Sent five times at once: whichever is stored is the one for all.
+    let sent = (0..5).map(|_| with_key(&user, one, "once", &body));
+    let answers = futures_util::future::join_all(sent).await;
+    for answer in &answers {
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        assert_eq!(answer.body["id"], answers[0].body["id"]);
+    }
+    let call = json!({"operations": [{"action": "register", "monitor": body}]});
+    let last = with_key(&user, bulk, "bulk", &call).await;
+    assert_eq!(statuses(&last), [201]);
+    // The limit is reached, for anything that is new.
+    assert_eq!(user.post(one, &body).await.body["code"], "monitor_limit_reached");
+    assert_eq!(with_key(&user, one, "other", &body).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(statuses(&with_key(&user, bulk, "other", &call).await), [403]);
+
+    // Another server has become stricter meanwhile.
+    let stricter = Commands::with(&corner, |rules| rules.monitors_per_organization = 2).await;
+    let there = user.at(&stricter.url);
+    for user in [&user, &there] {
+        let again = with_key(user, one, "once", &body).await;
+        assert_eq!((again.status, &again.body), (StatusCode::CREATED, &answers[0].body));
+        assert_eq!(with_key(user, bulk, "bulk", &call).await.body, last.body);
+    }
+    assert_eq!(user.at(&stricter.url).post(one, &body).await.body["code"], "egress_blocked");
+    assert_eq!(commands.events().await, 2);
+    let reused = with_key(&user, one, "once", &json!({"url": "http://10.0.0.2/"})).await;
+    assert_eq!(reused.body["code"], "idempotency_key_reused");
+}

@@ -80,8 +80,6 @@ pub(crate) async fn check(
 ) -> Result<Response, Problem> {
     let begun = Instant::now();
     let monitor = addressed.load(&state).await?.monitor;
-    addressed.expected_version(&monitor)?;
-    can_be_checked(&monitor)?;
     let organization_id = addressed.identity().organization_id;
     let route = format!("POST /api/v1/monitors/{}/check", addressed.monitor_id());
     let pool = &state.store.write;
@@ -90,17 +88,22 @@ pub(crate) async fn check(
     let check_id = check_id(first_asked, key.id(organization_id, &route));
     let whose = (addressed.monitor_id(), organization_id);
     let trace = addressed.context().trace();
+    let permitted = addressed.expected_version(&monitor).and_then(|_| can_be_checked(&monitor));
+    if let Err(refusal) = permitted {
+        // What was asked for before was permitted then.
+        let result = made_before(&state, whose.0, check_id, first_asked).await?.ok_or(refusal)?;
+        return Ok(match parameters.wait {
+            Some(_) => Json(result).into_response(),
+            None => asked(check_id),
+        });
+    }
     let Some(wait) = parameters.wait else {
         ask(&state, whose, &monitor, check_id, trace).await?;
         return Ok(asked(check_id));
     };
     let until = begun + state.rules.longest_wait.min(wait.0);
     let mut awaited = state.awaited_checks.wait_for(whose.0, check_id);
-    let read = &state.store.read;
-    // Sent again with its key, it may have been made long ago.
-    if first_asked.is_some()
-        && let Some(result) = recorded_on_demand(read, whose.0, check_id).await?
-    {
+    if let Some(result) = made_before(&state, whose.0, check_id, first_asked).await? {
         return Ok(Json(result).into_response());
     }
     ask(&state, whose, &monitor, check_id, trace).await?;
@@ -112,6 +115,19 @@ pub(crate) async fn check(
 
 fn asked(check_id: CheckId) -> Response {
     (StatusCode::ACCEPTED, Json(CheckAsked { check_id })).into_response()
+}
+
+/// The result of a check that was asked for with a key: sent again, it may have been made long ago.
+pub(super) async fn made_before(
+    state: &CommandState,
+    monitor_id: MonitorId,
+    check_id: CheckId,
+    first_asked: Option<Timestamp>,
+) -> Result<Option<CheckResult>, Problem> {
+    match first_asked {
+        Some(_) => Ok(recorded_on_demand(&state.store.read, monitor_id, check_id).await?),
+        None => Ok(None),
+    }
 }
 
 /// The id of a check on demand: a UUIDv7 of now, or one of when a key came first, so that each further

@@ -7,7 +7,7 @@ use pulsetrail_domain::health::HeartbeatPolicy;
 use pulsetrail_domain::monitor::{Monitor, MonitorCommand, MonitorError, MonitorRequest};
 use pulsetrail_domain::{MonitorId, OrganizationId};
 use pulsetrail_infra::http::{BodyHash, IdempotencyKey, MonitorBody, Problem};
-use pulsetrail_infra::store::{MonitorFailure, StoredMonitor, read_aggregate};
+use pulsetrail_infra::store::{StoredMonitor, read_aggregate};
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -65,14 +65,37 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    /// Registers what `body` says, or finds what was registered with the same key.
+    /// Registers what `body` says, or finds what was registered with the same key. A key that was used
+    /// counts before every rule and limit: what is answered is what became of the first request.
     pub(super) async fn carry_out(
         self,
         state: &CommandState,
         body: Value,
     ) -> Result<Registered, Problem> {
-        let Self { organization_id, with_key, mut metadata } = self;
         let hash = BodyHash::of(&state.keyring, &body);
+        let (organization_id, with_key) = (self.organization_id, self.with_key);
+        let before = registered_before(state, organization_id, with_key, &hash).await?;
+        if let Some((monitor_id, monitor)) = before {
+            return registered(state, organization_id, monitor_id, monitor).await;
+        }
+        let (monitor_id, monitor) = match self.register(state, body, &hash).await {
+            Ok(done) => done,
+            Err(refused) => {
+                // The same request may have been stored meanwhile, as the last one that was permitted.
+                let before = registered_before(state, organization_id, with_key, &hash).await?;
+                before.ok_or(refused)?
+            }
+        };
+        registered(state, organization_id, monitor_id, monitor).await
+    }
+
+    async fn register(
+        self,
+        state: &CommandState,
+        body: Value,
+        hash: &BodyHash,
+    ) -> Result<(MonitorId, StoredMonitor), Problem> {
+        let Self { organization_id, with_key, mut metadata } = self;
         let parsed = body::read(body)?;
         if let Err(objection) = rules::judge(&state.rules, &parsed, None) {
             return Err(egress::answer(state, *objection, organization_id, None, &metadata).await);
@@ -88,25 +111,29 @@ impl Registration {
         }
         state.check_limit(organization_id).await?;
         let monitors = &state.monitors;
-        let done = monitors
+        let monitor = monitors
             .execute_with_secrets(organization_id, monitor_id, request, metadata, sealed)
-            .await;
-        let monitor = match done {
-            Err(MonitorFailure::Refused(MonitorError::AlreadyRegistered)) if with_key.is_some() => {
-                registered_before(state, organization_id, monitor_id, &hash).await?
-            }
-            done => done?,
-        };
-        let heartbeat_path = match monitor.monitor.config.as_ref().and_then(HeartbeatPolicy::of) {
-            Some(_) => {
-                let pool = &state.store.write;
-                heartbeats::issue_first(pool, monitor_id, organization_id).await?
-            }
-            None => None,
-        };
-        let heartbeat_path = heartbeat_path.map(heartbeats::path);
-        Ok(Registered { monitor_id, monitor, heartbeat_path })
+            .await?;
+        Ok((monitor_id, monitor))
     }
+}
+
+/// What is answered of a monitor that was registered now or before.
+async fn registered(
+    state: &CommandState,
+    organization_id: OrganizationId,
+    monitor_id: MonitorId,
+    monitor: StoredMonitor,
+) -> Result<Registered, Problem> {
+    let heartbeat_path = match monitor.monitor.config.as_ref().and_then(HeartbeatPolicy::of) {
+        Some(_) => {
+            let pool = &state.store.write;
+            heartbeats::issue_first(pool, monitor_id, organization_id).await?
+        }
+        None => None,
+    };
+    let heartbeat_path = heartbeat_path.map(heartbeats::path);
+    Ok(Registered { monitor_id, monitor, heartbeat_path })
 }
 
 /// A monitor that was registered.
@@ -127,29 +154,33 @@ impl Registered {
     }
 }
 
-/// The monitor that the key led to the first time, if the body is the one of that time. What has
-/// become of it since does not matter, unless it was archived.
+/// The monitor that the key led to the first time, if the body is the one of that time; none if it led to
+/// none yet. What has become of the monitor since does not matter, unless it was archived.
 async fn registered_before(
     state: &CommandState,
     organization_id: OrganizationId,
-    monitor_id: MonitorId,
+    with_key: Option<MonitorId>,
     hash: &BodyHash,
-) -> Result<StoredMonitor, Problem> {
+) -> Result<Option<(MonitorId, StoredMonitor)>, Problem> {
     /// What counts here of an event's metadata.
     #[derive(Deserialize)]
     struct Kept {
         body_hash: Option<String>,
     }
+    let Some(monitor_id) = with_key else { return Ok(None) };
     let id = monitor_id.to_string();
     let first = read_aggregate(&state.store.read, Monitor::AGGREGATE, &id, 0, 1).await?;
-    let first = first.first().ok_or_else(Problem::not_found)?;
+    let Some(first) = first.first() else { return Ok(None) };
     let kept: Kept = serde_json::from_str(first.metadata.get()).map_err(Problem::internal)?;
     let kept = kept.body_hash.as_deref().and_then(from_hex);
     if !kept.is_some_and(|kept| hash.is(&kept)) {
         return Err(IdempotencyKey::reused());
     }
     let stored = state.monitors.load(organization_id, monitor_id).await?;
-    if stored.monitor.archived { Err(MonitorError::Archived.into()) } else { Ok(stored) }
+    if stored.monitor.archived {
+        return Err(MonitorError::Archived.into());
+    }
+    Ok(Some((monitor_id, stored)))
 }
 
 fn hex(bytes: &[u8]) -> String {
