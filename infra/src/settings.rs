@@ -130,6 +130,26 @@ pub const SETTINGS: &[Setting] = &[
         "Sign-ins, registrations and bad credentials from one address, at all servers together, 1 to 1000000",
     ),
     setting(
+        "session_requests_per_minute",
+        "6000",
+        "Requests with the access tokens of one session, at all servers together, 1 to 10000000",
+    ),
+    setting(
+        "organization_reads_per_minute",
+        "60000",
+        "Requests of one organization that read, at all servers together, 1 to 10000000",
+    ),
+    setting(
+        "organization_commands_per_minute",
+        "60000",
+        "Commands of one organization, each operation of a bulk call for itself, at all servers together, 1 to 10000000",
+    ),
+    setting(
+        "organization_refusals_per_minute",
+        "60",
+        "Refusals of a target's address that the log of one organization takes, at all servers together; further targets are not judged, 1 to 100000",
+    ),
+    setting(
         "key_requests_per_minute",
         "6000",
         "Requests with one API key, at all servers together, 1 to 10000000",

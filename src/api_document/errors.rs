@@ -81,12 +81,14 @@ fn problem(status: &str, description: &str) -> Value {
         json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}),
     );
     if matches!(status, "429" | "503") {
-        response.insert(
-            "headers".to_owned(),
-            json!({"retry-after": {
-                "description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1},
-            }}),
-        );
+        let number = |description: &str, minimum: u32| json!({"description": description, "schema": {"type": "integer", "minimum": minimum}});
+        let mut headers = json!({ "retry-after": number("Seconds to wait.", 1) });
+        if status == "429" {
+            headers["ratelimit-limit"] = number("Requests that there may be in a minute.", 1);
+            headers["ratelimit-remaining"] = number("How many of them are left.", 0);
+            headers["ratelimit-reset"] = number("Seconds until there are more.", 1);
+        }
+        response.insert("headers".to_owned(), headers);
     }
     Value::Object(response)
 }

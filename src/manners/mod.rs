@@ -24,6 +24,9 @@ use observe::{REQUEST_ID, observe, only_good_request_ids};
 /// Headers that a request may have. With more than 100 hyper refuses it, without a word.
 const MAX_HEADERS: usize = 64;
 
+/// What a 429 says of the limit that was reached.
+const RATE_LIMIT: [&str; 3] = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"];
+
 /// Adds it all to the routes.
 pub(crate) fn with_manners(routes: Router, settings: &Settings) -> Router {
     let time = Duration::from_secs(u64::from(settings.request_seconds));
@@ -60,12 +63,14 @@ fn cors(origins: &[Origin]) -> Option<CorsLayer> {
     let own = ["idempotency-key", "last-event-id", "x-request-id", "traceparent"]
         .map(HeaderName::from_static);
     let asked = [header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH];
+    let told = [header::ETAG, header::LOCATION, header::RETRY_AFTER, REQUEST_ID];
+    let limit = RATE_LIMIT.map(HeaderName::from_static);
     Some(
         CorsLayer::new()
             .allow_origin(origins)
             .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
             .allow_headers(asked.into_iter().chain(own).collect::<Vec<_>>())
-            .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
+            .expose_headers(told.into_iter().chain(limit).collect::<Vec<_>>())
             .max_age(Duration::from_secs(600)),
     )
 }

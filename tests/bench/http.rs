@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pulsetrail_harness::{Corner, Target, User, engines};
+use pulsetrail_harness::{App, Corner, Target, User, engines};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -31,7 +31,12 @@ pub(crate) const FIGURES: [&str; 3] = ["register_per_s", "read_monitor_per_s", "
 pub(crate) async fn measure(table: &mut Table, only: Option<&str>) {
     let wanted = |name: &str| only.is_none_or(|only| only == name);
     let corner = Corner::new(engines(BINARY.as_ref()).await.urls(), BINARY).await;
-    let app = corner.start().await;
+    let mut command = corner.command(["up"]);
+    // One user measures what a server can do, and does not share it with others.
+    for limit in ["SESSION_REQUESTS", "ORGANIZATION_READS", "ORGANIZATION_COMMANDS"] {
+        command.env(format!("PULSETRAIL_{limit}_PER_MINUTE"), "10000000");
+    }
+    let app = App::start(command, &corner.data_dir.path().join("test.log")).await;
     let user = User::sign_up(&app.url).await;
     let target = Target::start().await;
     // A day between checks: what is measured is HTTP.

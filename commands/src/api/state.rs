@@ -46,6 +46,8 @@ pub struct CommandState {
     pub authenticator: Authenticator,
     /// Counts the sign-ins to each account.
     pub sign_ins: SharedLimit,
+    /// Counts the targets of each organization that were refused.
+    pub(super) refusals: SharedLimit,
     /// Hashes and verifies passwords.
     pub passwords: PasswordHasher,
     /// What the installation allows.
@@ -141,7 +143,8 @@ impl CommandState {
         keyring: Keyring,
         rules: InstallationRules,
     ) -> Result<Self, KafkaError> {
-        let sign_ins_a_minute = rules.rates.sign_ins_a_minute;
+        let RateSettings { sign_ins_a_minute, organization_refusals_a_minute, .. } = rules.rates;
+        let limit = |kind, number| SharedLimit::a_minute(kind, number, store.read.clone());
         Ok(Self {
             monitors: Arc::new(MonitorCommands::new(store.clone())),
             producer: kafka.producer()?,
@@ -152,7 +155,8 @@ impl CommandState {
             probers: LiveProbers::default(),
             reports: RateLimit::a_minute(REPORTS_A_MINUTE),
             limits: Arc::default(),
-            sign_ins: SharedLimit::a_minute("account", sign_ins_a_minute, store.read.clone()),
+            sign_ins: limit("account", sign_ins_a_minute),
+            refusals: limit("refusals", organization_refusals_a_minute),
             store,
             kafka,
             authenticator,

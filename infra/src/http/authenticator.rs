@@ -1,7 +1,7 @@
 //! From what a request shows to who asks.
 
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{Method, header};
 use pulsetrail_domain::{ApiKeyId, OrganizationId, Role, Timestamp, UserId};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
@@ -36,6 +36,9 @@ pub struct Authenticator {
     pub(super) pool: PgPool,
     ingress: Ingress,
     attempts: SharedLimit,
+    session_requests: SharesLimit,
+    organization_reads: SharesLimit,
+    organization_commands: SharesLimit,
     key_requests: SharesLimit,
     address_key_requests: SharesLimit,
 }
@@ -59,6 +62,9 @@ impl Authenticator {
         Self {
             tokens,
             attempts: SharedLimit::a_minute("address", rates.attempts_a_minute, pool.clone()),
+            session_requests: shares("session", rates.session_requests_a_minute),
+            organization_reads: shares("reads", rates.organization_reads_a_minute),
+            organization_commands: shares("commands", rates.organization_commands_a_minute),
             key_requests: shares("key", rates.key_requests_a_minute),
             address_key_requests: shares("key address", rates.address_key_requests_a_minute),
             pool,
@@ -118,7 +124,36 @@ impl Authenticator {
             self.count_attempt(parts).await?;
             return Err(Problem::unauthorized());
         };
+        self.count_request(&identity, &parts.method).await?;
         Ok(identity)
+    }
+
+    /// Counts a request by the session that it is made in, and by its organization. Those with keys were
+    /// counted by their key.
+    async fn count_request(&self, identity: &Identity, method: &Method) -> Result<(), Problem> {
+        if let Credential::Session(session_id) = identity.credential {
+            self.session_requests.count(&session_id.to_string()).await?;
+        }
+        match *method {
+            Method::GET | Method::HEAD => {
+                let organization = identity.organization_id.to_string();
+                self.organization_reads.count(&organization).await
+            }
+            _ => self.count_commands(identity.organization_id, 1).await,
+        }
+    }
+
+    /// Counts commands of an organization. Each request that is none of those that only read was counted
+    /// as one of them before.
+    ///
+    /// # Errors
+    /// 429 where there were too many, 503 where they cannot be counted.
+    pub async fn count_commands(
+        &self,
+        organization_id: OrganizationId,
+        number: u32,
+    ) -> Result<(), Problem> {
+        self.organization_commands.count_many(&organization_id.to_string(), number).await
     }
 
     /// The session that a request's token was given to, whether or not it has ended since; none where no

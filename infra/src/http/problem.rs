@@ -1,5 +1,6 @@
 //! Errors as callers see them: RFC 9457 problem details.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use axum::Json;
@@ -33,6 +34,9 @@ pub struct Problem {
     /// Seconds until it is worth trying again: `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<u32>,
+    /// How many there may be in a minute, where that limit was reached: `RateLimit-Limit`.
+    #[serde(skip)]
+    pub limit_a_minute: Option<NonZeroU32>,
 }
 
 impl Problem {
@@ -47,6 +51,7 @@ impl Problem {
             errors: Vec::new(),
             request_id: None,
             retry_after: None,
+            limit_a_minute: None,
         }
     }
 
@@ -87,6 +92,12 @@ impl Problem {
         Self { retry_after: Some(seconds), ..problem }
     }
 
+    /// 429: more than `number` came in a minute; `wait` until it is worth trying again.
+    #[must_use]
+    pub fn over_limit(number: NonZeroU32, wait: Duration) -> Self {
+        Self { limit_a_minute: Some(number), ..Self::too_many_requests(wait) }
+    }
+
     /// 400: the request itself cannot be read.
     #[must_use]
     pub fn bad_request(detail: impl Into<String>) -> Self {
@@ -120,7 +131,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after;
+        let (retry_after, limit) = (self.retry_after, self.limit_a_minute);
         let mut response = (status, Json(&self)).into_response();
         if status.is_server_error() {
             // For the layer that knows the request's id.
@@ -133,6 +144,12 @@ impl IntoResponse for Problem {
         }
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            if let Some(limit) = limit {
+                // draft-ietf-httpapi-ratelimit-headers-07, which clients know.
+                headers.insert("ratelimit-limit", HeaderValue::from(limit.get()));
+                headers.insert("ratelimit-remaining", HeaderValue::from(0));
+                headers.insert("ratelimit-reset", HeaderValue::from(seconds));
+            }
         }
         response
     }
@@ -171,6 +188,7 @@ impl From<MonitorFailure> for Problem {
             MonitorFailure::Contended | MonitorFailure::Unavailable(_) => {
                 Self::unavailable(failure)
             }
+            MonitorFailure::TooManyWait => Self::too_many_requests(Duration::from_secs(1)),
             MonitorFailure::Store(error) => error.into(),
         }
     }

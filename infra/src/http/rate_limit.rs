@@ -17,6 +17,14 @@ pub struct RateSettings {
     pub sign_ins_a_minute: NonZeroU32,
     /// Sign-ins, registrations and credentials that are not good, from one address.
     pub attempts_a_minute: NonZeroU32,
+    /// Requests with the access tokens of one session.
+    pub session_requests_a_minute: NonZeroU32,
+    /// Requests of an organization that read, whatever they are made with.
+    pub organization_reads_a_minute: NonZeroU32,
+    /// Commands of an organization. A bulk call is as many as its operations.
+    pub organization_commands_a_minute: NonZeroU32,
+    /// Refusals of a target's address that an organization's log takes; further ones are not judged.
+    pub organization_refusals_a_minute: NonZeroU32,
     /// Requests with one API key.
     pub key_requests_a_minute: NonZeroU32,
     /// Requests with API keys from one address.
@@ -34,6 +42,10 @@ impl Default for RateSettings {
         Self {
             sign_ins_a_minute: of(30),
             attempts_a_minute: of(300),
+            session_requests_a_minute: of(6_000),
+            organization_reads_a_minute: of(60_000),
+            organization_commands_a_minute: of(60_000),
+            organization_refusals_a_minute: of(60),
             key_requests_a_minute: of(6_000),
             address_key_requests_a_minute: of(60_000),
         }
@@ -48,6 +60,7 @@ const SWEEP_EVERY: u32 = 1_024;
 #[derive(Clone)]
 pub struct RateLimit<K: Hash + Eq + Clone> {
     limiter: Arc<DefaultKeyedRateLimiter<K>>,
+    number: NonZeroU32,
     asked: Arc<AtomicU32>,
 }
 
@@ -56,7 +69,7 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
     #[must_use]
     pub fn a_minute(number: NonZeroU32) -> Self {
         let limiter = DefaultKeyedRateLimiter::keyed(Quota::per_minute(number));
-        Self { limiter: Arc::new(limiter), asked: Arc::default() }
+        Self { limiter: Arc::new(limiter), number, asked: Arc::default() }
     }
 
     /// Counts one more.
@@ -68,7 +81,8 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
             self.limiter.retain_recent();
         }
         self.limiter.check_key(key).map_err(|not_until| {
-            Problem::too_many_requests(not_until.wait_time_from(DefaultClock::default().now()))
+            let wait = not_until.wait_time_from(DefaultClock::default().now());
+            Problem::over_limit(self.number, wait)
         })
     }
 }

@@ -24,6 +24,7 @@ pub struct SharedLimit {
     kind: &'static str,
     pool: PgPool,
     own: RateLimit<Vec<u8>>,
+    number: NonZeroU32,
     seconds_each: f64,
     asked: Arc<AtomicU32>,
 }
@@ -36,6 +37,7 @@ impl SharedLimit {
             kind,
             pool,
             own: RateLimit::a_minute(number),
+            number,
             seconds_each: MINUTE_SECONDS / f64::from(number.get()),
             asked: Arc::default(),
         }
@@ -50,7 +52,7 @@ impl SharedLimit {
         self.own.count(&self.key(subject))?;
         match self.take(subject, 1).await? {
             None => Ok(()),
-            Some(wait) => Err(Problem::too_many_requests(wait)),
+            Some(wait) => Err(Problem::over_limit(self.number, wait)),
         }
     }
 

@@ -26,6 +26,7 @@ const SWEEP_EVERY: u32 = 1_024;
 #[derive(Clone)]
 pub struct SharesLimit {
     limit: SharedLimit,
+    number: NonZeroU32,
     size: u32,
     shares: Arc<Mutex<HashMap<String, Arc<AsyncMutex<Share>>>>>,
     asked: Arc<AtomicU32>,
@@ -40,6 +41,14 @@ enum Share {
 }
 
 impl Share {
+    /// How many may come yet.
+    fn left(&self, now: Instant) -> u32 {
+        match self {
+            Self::Left(left, until) if *until > now => *left,
+            Self::Left(..) | Self::Refused(_) => 0,
+        }
+    }
+
     /// Whether it says nothing any more, and another share is to be asked for.
     fn is_over(&self, now: Instant) -> bool {
         match self {
@@ -55,6 +64,7 @@ impl SharesLimit {
     pub fn a_minute(kind: &'static str, number: NonZeroU32, pool: PgPool) -> Self {
         Self {
             limit: SharedLimit::a_minute(kind, number, pool),
+            number,
             size: (number.get() / SHARES).max(1),
             shares: Arc::default(),
             asked: Arc::default(),
@@ -67,22 +77,36 @@ impl SharesLimit {
     /// 429 with the time to wait where there were too many, at whichever server; 503 where Postgres does
     /// not answer.
     pub async fn count(&self, subject: &str) -> Result<(), Problem> {
+        self.count_many(subject, 1).await
+    }
+
+    /// Counts `number` more, at most as many as there may be in a minute. Either all of them are let
+    /// through or none.
+    ///
+    /// # Errors
+    /// As [`SharesLimit::count`].
+    pub async fn count_many(&self, subject: &str, number: u32) -> Result<(), Problem> {
+        let number = number.min(self.number.get());
         let share = self.share_of(subject);
         // Who comes while a share is being taken waits for it: a burst takes one, not one each.
         let mut share = share.lock().await;
         let now = Instant::now();
-        if share.is_over(now) {
-            *share = match self.limit.take(subject, self.size).await? {
-                None => Share::Left(self.size, now + GOOD_FOR),
+        let kept = share.left(now);
+        if !matches!(&*share, Share::Refused(until) if *until > now) && kept < number {
+            let size = self.size.max(number - kept);
+            *share = match self.limit.take(subject, size).await? {
+                None => Share::Left(kept + size, now + GOOD_FOR),
+                // There may be room for fewer.
+                Some(wait) if number > 1 => return Err(Problem::over_limit(self.number, wait)),
                 Some(wait) => Share::Refused(now + wait),
             };
         }
         match &mut *share {
             Share::Left(left, _) => {
-                *left -= 1;
+                *left = left.saturating_sub(number);
                 Ok(())
             }
-            Share::Refused(until) => Err(Problem::too_many_requests(*until - now)),
+            Share::Refused(until) => Err(Problem::over_limit(self.number, *until - now)),
         }
     }
 

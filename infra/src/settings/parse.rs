@@ -65,6 +65,14 @@ pub(super) fn settings(
         rates: RateSettings {
             sign_ins_a_minute: given.at_least_one("sign_ins_per_minute", 100_000),
             attempts_a_minute: given.at_least_one("attempts_per_minute", 1_000_000),
+            session_requests_a_minute: given
+                .at_least_one("session_requests_per_minute", 10_000_000),
+            organization_reads_a_minute: given
+                .at_least_one("organization_reads_per_minute", 10_000_000),
+            organization_commands_a_minute: given
+                .at_least_one("organization_commands_per_minute", 10_000_000),
+            organization_refusals_a_minute: given
+                .at_least_one("organization_refusals_per_minute", 100_000),
             key_requests_a_minute: given.at_least_one("key_requests_per_minute", 10_000_000),
             address_key_requests_a_minute: given
                 .at_least_one("address_key_requests_per_minute", 10_000_000),

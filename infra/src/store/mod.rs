@@ -8,6 +8,7 @@ mod copied;
 mod egress;
 mod error;
 mod event;
+mod fair_queue;
 mod irregular;
 mod monitor_history;
 mod monitor_log;

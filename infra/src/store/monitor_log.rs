@@ -3,8 +3,9 @@
 //!
 //! The log has one lock, and a commit waits for the disk. With a transaction for each command, commands
 //! would wait for as many disk writes as there are commands before them. Here one task appends for the
-//! whole process: while a transaction is under way commands queue up, and the next one takes them all.
-//! Each is told its own outcome. Who leaves before that (a client that hung up) does not undo it.
+//! whole process: while a transaction is under way commands queue up, and the next one takes many of them,
+//! from each organization in turn, so that nobody waits for what another organization asks. Each is told
+//! its own outcome. Who leaves before that (a client that hung up) does not undo it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,17 +16,18 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::QueryAs;
 use sqlx::types::Json;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::fair_queue::{FairQueue, LineFull};
 use super::secrets::store_with_secrets;
 use super::{NewEvent, StoreError};
 use crate::secrets::SealedSecrets;
 
 /// Commands that are stored in one transaction at most.
 const TOGETHER: usize = 256;
-/// Commands that may wait to be stored; more wait outside.
-const WAITING: usize = 4_096;
+/// Commands of one organization that may wait to be stored.
+const WAITING: usize = 1_024;
 
 /// What a command decided.
 #[derive(Clone, Debug)]
@@ -50,8 +52,20 @@ pub(super) struct MonitorAppend {
 
 /// What became of an append: when its last event was recorded; none where the monitor had moved on, and
 /// nothing was stored.
-pub(super) type Appended = Result<Option<Timestamp>, Arc<StoreError>>;
+pub(super) type Appended = Result<Option<Timestamp>, NotAppended>;
 
+/// Why nothing was stored.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum NotAppended {
+    /// As many commands of the organization wait as may.
+    #[error("too many commands of the organization wait")]
+    TooManyWait,
+    /// The error of all that were stored together.
+    #[error(transparent)]
+    Store(#[from] Arc<StoreError>),
+}
+
+#[derive(Debug)]
 struct Waiting {
     append: MonitorAppend,
     answer: oneshot::Sender<Appended>,
@@ -60,31 +74,41 @@ struct Waiting {
 /// The way of this process's commands into the log. Its task ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct MonitorLog {
-    queue: mpsc::Sender<Waiting>,
+    queue: Arc<FairQueue<Waiting>>,
 }
 
 impl MonitorLog {
     /// Over appending connections. Must be called within a Tokio runtime.
     pub(super) fn start(pool: PgPool) -> Self {
-        let (queue, waiting) = mpsc::channel(WAITING);
-        tokio::spawn(store_all(pool, waiting));
+        let queue = Arc::new(FairQueue::new(WAITING));
+        tokio::spawn(store_all(pool, queue.clone()));
         Self { queue }
     }
 
     /// Stores what a command decided, with those of others that wait.
     pub(super) async fn append(&self, append: MonitorAppend) -> Appended {
         let (answer, outcome) = oneshot::channel();
-        let gone = || Arc::new(StoreError::Database(sqlx::Error::WorkerCrashed));
-        self.queue.send(Waiting { append, answer }).await.map_err(|_| gone())?;
-        outcome.await.map_err(|_| gone())?
+        let gone = Arc::new(StoreError::Database(sqlx::Error::WorkerCrashed));
+        let queued = self.queue.push(append.organization_id, Waiting { append, answer });
+        queued.map_err(|LineFull| NotAppended::TooManyWait)?;
+        outcome.await.map_err(|_| NotAppended::Store(gone))?
     }
 }
 
-async fn store_all(pool: PgPool, mut queue: mpsc::Receiver<Waiting>) {
-    let mut waiting = Vec::with_capacity(TOGETHER);
-    while queue.recv_many(&mut waiting, TOGETHER).await > 0 {
+impl Drop for MonitorLog {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+async fn store_all(pool: PgPool, queue: Arc<FairQueue<Waiting>>) {
+    loop {
+        let waiting = queue.take(TOGETHER).await;
+        if waiting.is_empty() {
+            return;
+        }
         let (appends, answers): (Vec<MonitorAppend>, Vec<oneshot::Sender<Appended>>) =
-            waiting.drain(..).map(|Waiting { append, answer }| (append, answer)).unzip();
+            waiting.into_iter().map(|Waiting { append, answer }| (append, answer)).unzip();
         for (answer, outcome) in answers.into_iter().zip(store(&pool, &appends).await) {
             // Who has left is told nothing.
             let _ = answer.send(outcome);
@@ -100,13 +124,14 @@ async fn store(pool: &PgPool, appends: &[MonitorAppend]) -> Vec<Appended> {
             let mut outcomes = Vec::with_capacity(appends.len());
             for append in appends {
                 let alone = store_together(pool, std::slice::from_ref(append)).await;
-                outcomes.push(alone.map(|mut one| one.pop().flatten()).map_err(Arc::new));
+                let alone = alone.map(|mut one| one.pop().flatten());
+                outcomes.push(alone.map_err(|error| NotAppended::Store(Arc::new(error))));
             }
             outcomes
         }
         Err(error) => {
             let error = Arc::new(error);
-            appends.iter().map(|_| Err(error.clone())).collect()
+            appends.iter().map(|_| Err(NotAppended::Store(error.clone()))).collect()
         }
     }
 }

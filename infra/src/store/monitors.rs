@@ -7,7 +7,7 @@ use cqrs_es::event_sink::EventSink;
 use pulsetrail_domain::monitor::{MonitorCommand, MonitorError, MonitorEvent, MonitorRequest};
 use pulsetrail_domain::{MonitorId, OrganizationId};
 
-use super::monitor_log::{MonitorAppend, MonitorLog};
+use super::monitor_log::{MonitorAppend, MonitorLog, NotAppended};
 use super::stored_monitor::{StoredMonitor, load_monitor};
 use super::{NewEvent, Store, StoreError};
 use crate::secrets::SealedSecrets;
@@ -30,6 +30,9 @@ pub enum MonitorFailure {
     /// Other commands to the same monitor were faster every time: the caller may try again.
     #[error("other commands to the monitor were faster")]
     Contended,
+    /// As many commands of the organization wait as may: the caller may try again shortly.
+    #[error("too many commands of the organization wait")]
+    TooManyWait,
     /// The event store is busy or away: the caller may try again later.
     #[error("the event store is not available: {0}")]
     Unavailable(String),
@@ -104,9 +107,10 @@ impl MonitorCommands {
                 touches_secrets: had_secrets || stored.monitor.secrets().next().is_some(),
                 sealed: sealed.clone(),
             };
-            let appended = self.log.append(append).await;
-            // The error is that of everybody who was stored together.
-            let appended = appended.map_err(|error| MonitorFailure::Unavailable(error.to_string()));
+            let appended = self.log.append(append).await.map_err(|failure| match failure {
+                NotAppended::TooManyWait => MonitorFailure::TooManyWait,
+                NotAppended::Store(error) => MonitorFailure::Unavailable(error.to_string()),
+            });
             if let Some(recorded_at) = appended? {
                 events.iter().for_each(|event| stored.note(event, recorded_at));
                 return Ok(stored);

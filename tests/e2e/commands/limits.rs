@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 
 use pulsetrail_harness::{Corner, http_client};
 use pulsetrail_infra::http::RateSettings;
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use super::Commands;
 use super::access::{PASSWORD, register, request, text};
@@ -141,4 +142,139 @@ async fn the_use_of_keys_is_counted_at_all_servers_together_in_shares() {
     let (_, owner) = register(&apart).await;
     let key = api_key(&apart, &text(&owner["access_token"])).await;
     assert_eq!(super::access::status(&apart, &key).await, 200);
+}
+
+/// What is answered to a request, and what its headers say of the limit.
+async fn limited(
+    commands: &Commands,
+    method: Method,
+    path: &str,
+    token: &str,
+    body: Value,
+) -> Told {
+    let answer = request(commands, method, path, token, &body).await;
+    let header = |name: &str| {
+        answer.headers.get(name).map(|value| value.to_str().unwrap().parse::<u64>().unwrap())
+    };
+    let [limit, remaining, reset] =
+        ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"].map(header);
+    assert_eq!(reset, header("retry-after"), "{:?}", answer.headers);
+    Told { status: answer.status.as_u16(), limit, remaining }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    status: u16,
+    limit: Option<u64>,
+    remaining: Option<u64>,
+}
+
+fn let_through(status: u16) -> Told {
+    Told { status, limit: None, remaining: None }
+}
+
+fn over(limit: u64) -> Told {
+    Told { status: 429, limit: Some(limit), remaining: Some(0) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_with_access_tokens_are_limited_by_session_and_by_organization() {
+    let corner = corner().await;
+    for (by_session, reads, commanding) in [(3, 100, 100), (100, 3, 100), (100, 100, 3)] {
+        let rates = RateSettings {
+            session_requests_a_minute: number(by_session),
+            organization_reads_a_minute: number(reads),
+            organization_commands_a_minute: number(commanding),
+            ..RateSettings::default()
+        };
+        let commands = start(&corner, rates).await;
+        let (email, owner) = register(&commands).await;
+        let login = json!({"email": email, "password": PASSWORD});
+        let other = request(&commands, Method::POST, "auth/login", "", &login).await;
+        let [one, other] = [&owner, &other.body].map(|session| text(&session["access_token"]));
+        let read =
+            async |token: &str| limited(&commands, Method::GET, "me", token, Value::Null).await;
+        let command = async |token: &str| {
+            let body = json!({"url": "https://example.com"});
+            limited(&commands, Method::POST, "monitors", token, body).await
+        };
+        let case = format!("{by_session} a session, {reads} reads, {commanding} commands");
+        match (by_session, reads) {
+            (3, _) => {
+                for expected in [let_through(200), let_through(200), let_through(200), over(3)] {
+                    assert_eq!(read(&one).await, expected, "{case}");
+                }
+                assert_eq!(command(&one).await, over(3), "{case}");
+                assert_eq!(read(&other).await, let_through(200), "another session: {case}");
+            }
+            (_, 3) => {
+                for token in [&one, &one, &other] {
+                    assert_eq!(read(token).await, let_through(200), "{case}");
+                }
+                assert_eq!([read(&one).await, read(&other).await], [over(3), over(3)], "{case}");
+                assert_eq!(command(&one).await, let_through(201), "{case}");
+            }
+            _ => {
+                for token in [&one, &one, &other] {
+                    assert_eq!(command(token).await, let_through(201), "{case}");
+                }
+                assert_eq!([command(&one).await, command(&other).await], [over(3), over(3)]);
+                assert_eq!(read(&one).await, let_through(200), "{case}");
+            }
+        }
+        let (_, stranger) = register(&commands).await;
+        let stranger = text(&stranger["access_token"]);
+        assert_eq!(read(&stranger).await, let_through(200), "another organization: {case}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bulk_call_counts_as_many_commands_as_it_has_operations() {
+    let rates =
+        RateSettings { organization_commands_a_minute: number(4), ..RateSettings::default() };
+    let commands = start(&corner().await, rates).await;
+    let (_, owner) = register(&commands).await;
+    let token = text(&owner["access_token"]);
+    let bulk = async |operations: usize| {
+        let one = json!({"action": "register", "monitor": {"url": "https://example.com"}});
+        let body = json!({"operations": vec![one; operations]});
+        limited(&commands, Method::POST, "monitors/bulk", &token, body).await
+    };
+    assert_eq!(bulk(2).await, let_through(200));
+    assert_eq!(bulk(3).await, over(4));
+    // What is left is for a smaller call; the one that was refused counted as one.
+    assert_eq!(bulk(1).await, let_through(200));
+    assert_eq!(bulk(1).await, over(4));
+    assert_eq!(commands.events().await, 3);
+}
+
+/// A loop of targets that are refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_fill_the_log_no_faster_than_they_may() {
+    let rates =
+        RateSettings { organization_refusals_a_minute: number(3), ..RateSettings::default() };
+    let commands = start(&corner().await, rates).await;
+    let (_, owner) = register(&commands).await;
+    let token = text(&owner["access_token"]);
+    let refused = json!({"url": "http://127.0.0.1/"});
+    let mut told = Vec::new();
+    for _ in 0..20 {
+        told.push(limited(&commands, Method::POST, "monitors", &token, refused.clone()).await);
+    }
+    let (judged, rest) = told.split_at(3);
+    assert!(judged.iter().all(|told| *told == let_through(422)), "{judged:?}");
+    assert!(rest.iter().all(|told| *told == over(3)), "{rest:?}");
+    let one = json!({"action": "register", "monitor": refused});
+    let bulk = json!({"operations": vec![one; 20]});
+    request(&commands, Method::POST, "monitors/bulk", &token, &bulk).await;
+    assert_eq!(commands.events_of("egress").await.len(), 3);
+    // What is permitted is registered meanwhile, and others have refusals of their own.
+    let good = json!({"url": "https://example.com"});
+    let good = limited(&commands, Method::POST, "monitors", &token, good).await;
+    assert_eq!(good, let_through(201));
+    let (_, stranger) = register(&commands).await;
+    let stranger = text(&stranger["access_token"]);
+    let theirs = limited(&commands, Method::POST, "monitors", &stranger, refused).await;
+    assert_eq!(theirs, let_through(422));
+    assert_eq!(commands.events_of("egress").await.len(), 4);
 }

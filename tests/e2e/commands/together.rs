@@ -12,6 +12,7 @@ use pulsetrail_domain::{MonitorId, OrganizationId};
 use pulsetrail_infra::http::load_monitor_body;
 use pulsetrail_infra::store::{APPEND_LOCK, MonitorCommands, MonitorFailure, Store, StoredMonitor};
 use serde_json::json;
+use tokio::task::unconstrained;
 use uuid::Uuid;
 
 use crate::corner;
@@ -36,6 +37,18 @@ fn register(monitor_id: MonitorId, name: &str) -> MonitorRequest {
 fn rename(name: &str) -> MonitorRequest {
     let command = MonitorCommand::Reconfigure { config: config(name) };
     MonitorRequest { expected_version: Some(1), command }
+}
+
+/// Registers some monitor for an organization.
+async fn register_for(
+    commands: &MonitorCommands,
+    organization_id: OrganizationId,
+) -> Result<StoredMonitor, MonitorFailure> {
+    let monitor_id = MonitorId(Uuid::now_v7());
+    let config = config("one");
+    let command = MonitorCommand::Register { monitor_id, organization_id, config };
+    let request = MonitorRequest { expected_version: None, command };
+    commands.execute(organization_id, monitor_id, request, [].into()).await
 }
 
 async fn execute(
@@ -169,4 +182,67 @@ async fn postgres_es_appends_to_the_same_monitors() {
     // The view has missed nothing.
     let read = load_monitor_body(&store.read, ORGANIZATION, monitor).await.unwrap().unwrap();
     assert_eq!((read.name.as_str(), read.version, read.paused), ("two", 3, true));
+}
+
+/// Where a command stands in the log that was given after 1,000 of another organization.
+async fn position_behind_a_thousand(commands: &MonitorCommands, store: &Store, whose: u128) -> i64 {
+    let mut holder = store.read.begin().await.unwrap();
+    let lock = "select pg_advisory_xact_lock($1)";
+    sqlx::query(lock).bind(APPEND_LOCK).execute(&mut *holder).await.unwrap();
+    let mut flood =
+        Box::pin(unconstrained(join_all((0..1_000).map(|_| register_for(commands, ORGANIZATION)))));
+    assert!(poll!(&mut flood).is_pending());
+    let mut one = Box::pin(register_for(commands, OrganizationId(Uuid::from_u128(whose))));
+    assert!(poll!(&mut one).is_pending());
+    let before: i64 = sqlx::query_scalar("select coalesce(max(position), 0) from events")
+        .fetch_one(&mut *holder)
+        .await
+        .unwrap();
+    holder.rollback().await.unwrap();
+    let (flood, one) = tokio::join!(flood, one);
+    assert!(flood.iter().all(Result::is_ok), "the others are stored too");
+    let recorded_at = one.unwrap().registered_at;
+    let position: i64 =
+        sqlx::query_scalar("select max(position) from events where recorded_at = $1")
+            .bind(recorded_at)
+            .fetch_one(&store.read)
+            .await
+            .unwrap();
+    position - before
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_waits_for_no_flood_of_another_organization() {
+    let (_corner, store) = store().await;
+    let commands = MonitorCommands::new(store.clone());
+    // At most two transactions of 256 are before the end of its own: what was taken before it came, and
+    // those that take their turn together with it.
+    let position = position_behind_a_thousand(&commands, &store, 8).await;
+    assert!(position <= 2 * 256, "{position}");
+    // In the line of the flood itself it is the last.
+    let last = position_behind_a_thousand(&commands, &store, ORGANIZATION.0.as_u128()).await;
+    assert!(last > 900, "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_organization_has_no_more_commands_waiting_than_it_may() {
+    let (_corner, store) = store().await;
+    let commands = MonitorCommands::new(store.clone());
+    let mut holder = store.read.begin().await.unwrap();
+    let lock = "select pg_advisory_xact_lock($1)";
+    sqlx::query(lock).bind(APPEND_LOCK).execute(&mut *holder).await.unwrap();
+    let mut flood = Box::pin(unconstrained(join_all(
+        (0..2_000).map(|_| register_for(&commands, ORGANIZATION)),
+    )));
+    assert!(poll!(&mut flood).is_pending());
+    let mut other = Box::pin(register_for(&commands, OrganizationId(Uuid::from_u128(8))));
+    assert!(poll!(&mut other).is_pending(), "it is taken in");
+    holder.rollback().await.unwrap();
+    let (flood, other) = tokio::join!(flood, other);
+    assert!(other.is_ok());
+    let (done, refused): (Vec<_>, Vec<_>) = flood.into_iter().partition(Result::is_ok);
+    assert!((1_024..=1_024 + 256).contains(&done.len()), "{}", done.len());
+    for failure in refused {
+        assert!(matches!(failure, Err(MonitorFailure::TooManyWait)));
+    }
 }

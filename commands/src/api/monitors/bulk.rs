@@ -132,6 +132,9 @@ pub(crate) async fn bulk(
 ) -> Result<Json<BulkResult>, Problem> {
     let BulkBody { operations } = super::super::json_body::parse_value(body.clone())?;
     validate(&operations)?;
+    // The call itself was counted as one.
+    let more = u32::try_from(operations.len() - 1).unwrap_or(u32::MAX);
+    state.authenticator.count_commands(identity.organization_id, more).await?;
     let pool = &state.store.write;
     let body = BodyHash::of(&state.keyring, &body);
     let first_asked = key.claim(pool, identity.organization_id, ROUTE, &body).await?;

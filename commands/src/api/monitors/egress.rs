@@ -64,7 +64,7 @@ fn judge(policy: &EgressPolicy, host: Host<&str>, port: u16) -> Option<Verdict> 
 }
 
 /// What to answer to an objection. A refused address is in the organization's log before anybody is told
-/// of it: 503 where the log cannot be written.
+/// of it: 503 where the log cannot be written, 429 where it has taken as many as it may for now.
 pub(super) async fn answer(
     state: &CommandState,
     objection: Objection,
@@ -73,6 +73,9 @@ pub(super) async fn answer(
     metadata: &Metadata,
 ) -> Problem {
     if let Some(refusal) = objection.refusal {
+        if let Err(over_limit) = state.refusals.count(&organization_id.to_string()).await {
+            return over_limit;
+        }
         let event = EgressEvent::blocked(EgressOrigin::Registration, monitor_id, None, refusal);
         report(&event);
         let events = [(organization_id, event)];
