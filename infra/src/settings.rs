@@ -122,7 +122,12 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "sign_ins_per_minute",
         "30",
-        "Sign-ins to one account, at all servers together, 1 to 100000",
+        "Sign-ins to one account from one address, at all servers together, 1 to 100000",
+    ),
+    setting(
+        "account_sign_ins_per_minute",
+        "300",
+        "Sign-ins to one account from all addresses that its person has not signed in from before, at all servers together, 1 to 1000000",
     ),
     setting(
         "attempts_per_minute",

@@ -1,14 +1,14 @@
 //! Invitations: how people join an organization. The token is told once, to who invites, and opens the
 //! door only for the address that was invited.
 
-use pulsetrail_domain::access::OrganizationEvent;
+use pulsetrail_domain::access::{AccessEvent, OrganizationEvent};
 use pulsetrail_domain::{InvitationId, OrganizationId, Role, Timestamp, UserId};
 use pulsetrail_infra::http::secret_hash;
 use pulsetrail_infra::store::append_access;
 use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
-use sqlx::{PgExecutor, PgPool, Row};
+use sqlx::{PgConnection, PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
 use super::members::Membership;
@@ -129,8 +129,29 @@ pub async fn withdraw_invitation(
     Ok(true)
 }
 
+/// Withdraws the open invitations that a person made, who may make none any more, in the transaction that
+/// takes the right from them. Returns the events.
+pub(super) async fn withdraw_all_of(
+    connection: &mut PgConnection,
+    organization_id: OrganizationId,
+    invited_by: UserId,
+) -> Result<Vec<(Uuid, AccessEvent)>, sqlx::Error> {
+    let withdrawn: Vec<Uuid> = sqlx::query_scalar(
+        "delete from invitations
+         where organization_id = $1 and invited_by = $2 and accepted_by is null
+         returning invitation_id",
+    )
+    .bind(organization_id.0)
+    .bind(invited_by.0)
+    .fetch_all(connection)
+    .await?;
+    let event = |id| OrganizationEvent::InvitationWithdrawn { invitation_id: InvitationId(id) };
+    Ok(withdrawn.into_iter().map(|id| (organization_id.0, event(id).into())).collect())
+}
+
 /// Has a person join the organization that a token leads to; none where it is not good for them. Who
-/// has joined with it before is told so again; who belongs to it already keeps their role.
+/// has joined with it before is told so again; who belongs to it already keeps their role. It is good only
+/// as long as who made it is an owner.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -145,7 +166,11 @@ pub async fn accept_invitation(
         "select invitation_id, organization_id, invitations.role, accepted_by
          from invitations join users on users.email = invitations.email
          where token_hash = $1 and users.user_id = $2
-           and (accepted_by = $2 or accepted_by is null and expires_at > clock_timestamp())
+           and (accepted_by = $2
+                or accepted_by is null and expires_at > clock_timestamp()
+                   and exists (select from members
+                               where members.organization_id = invitations.organization_id
+                                 and members.user_id = invited_by and members.role = 'owner'))
          for update of invitations",
     )
     .bind(secret_hash(token))

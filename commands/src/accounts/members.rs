@@ -10,6 +10,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
 use super::Metadata;
+use super::invitations::withdraw_all_of;
 use super::tables::{AccountFailure, insert_organization, organization_name, stored_role};
 
 /// A person in an organization.
@@ -91,7 +92,8 @@ pub async fn list_memberships(
     rows.iter().map(membership).collect()
 }
 
-/// Gives a member another role. It counts from their next request on.
+/// Gives a member another role. It counts from their next request on. The open invitations of one who is
+/// no owner any more are withdrawn.
 ///
 /// # Errors
 /// [`AccountFailure::NoSuchMember`], [`AccountFailure::LastOwner`], or Postgres does not answer.
@@ -123,14 +125,18 @@ pub async fn change_role(
     let member = member(&row)?;
     if before != role {
         let event = OrganizationEvent::MemberRoleChanged { user_id, role };
-        let events = [(organization_id.0, event.into())];
+        let mut events = vec![(organization_id.0, event.into())];
+        if before == Role::Owner {
+            events.extend(withdraw_all_of(&mut transaction, organization_id, user_id).await?);
+        }
         append_access(&mut transaction, organization_id, &events, metadata).await?;
     }
     transaction.commit().await?;
     Ok(member)
 }
 
-/// Takes a member out of an organization, with their sessions and keys there. Who belongs to no other
+/// Takes a member out of an organization, with their sessions and keys there and the invitations that they
+/// made. Who belongs to no other
 /// one gets one of their own, as at their registration.
 ///
 /// # Errors
@@ -157,7 +163,8 @@ pub async fn remove_member(
             .await?;
     }
     let own = own_organization(&mut transaction, user_id).await?;
-    let events = [(organization_id.0, OrganizationEvent::MemberRemoved { user_id }.into())];
+    let mut events = vec![(organization_id.0, OrganizationEvent::MemberRemoved { user_id }.into())];
+    events.extend(withdraw_all_of(&mut transaction, organization_id, user_id).await?);
     append_access(&mut transaction, organization_id, &events, metadata).await?;
     if let Some(own) = own {
         let mut metadata = metadata.clone();

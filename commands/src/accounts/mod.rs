@@ -5,6 +5,7 @@ mod api_keys;
 mod email;
 mod erase;
 mod invitations;
+mod known_addresses;
 mod members;
 mod operators;
 mod password;
@@ -20,6 +21,7 @@ pub use erase::{erase_account, monitors_left_behind};
 pub use invitations::{
     Invitation, accept_invitation, invite, list_invitations, withdraw_invitation,
 };
+pub use known_addresses::{is_known_address, note_address};
 pub use members::{Member, Membership, change_role, list_members, list_memberships, remove_member};
 pub use operators::{Operator, list_operators, set_operator};
 pub use password::{InvalidPassword, Password, PasswordFailure, PasswordHasher};

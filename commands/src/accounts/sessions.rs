@@ -1,5 +1,6 @@
 //! Sessions: from a sign-in to a sign-out. A session's refresh token changes with every use; whoever
-//! shows one that was used before ends the session, for one of the two is a thief.
+//! shows the one before ends the session, for one of the two is a thief. Anything else that names the
+//! session says nothing of it: access tokens name it, too.
 
 use pulsetrail_domain::access::AccountEvent;
 use pulsetrail_domain::{OrganizationId, SessionId, UserId};
@@ -61,7 +62,7 @@ pub async fn refresh_session(
     let Some(session_id) = session_of(refresh_token) else { return Ok(None) };
     let mut transaction = pool.begin().await?;
     let row = sqlx::query(
-        "select user_id, organization_id, refresh_hash from sessions
+        "select user_id, organization_id, refresh_hash, former_hash from sessions
          where session_id = $1 and revoked_at is null and expires_at > clock_timestamp()
          for update",
     )
@@ -71,8 +72,13 @@ pub async fn refresh_session(
     let Some(row) = row else { return Ok(None) };
     let user_id = UserId(row.try_get("user_id")?);
     let organization_id = OrganizationId(row.try_get("organization_id")?);
-    let expected: Vec<u8> = row.try_get("refresh_hash")?;
-    if secret_hash(refresh_token) != expected {
+    let (newest, former): (Vec<u8>, Option<Vec<u8>>) =
+        (row.try_get("refresh_hash")?, row.try_get("former_hash")?);
+    let shown = secret_hash(refresh_token);
+    if shown != newest {
+        if former != Some(shown) {
+            return Ok(None);
+        }
         end_session(&mut *transaction, session_id).await?;
         metadata.insert("actor".to_owned(), user_id.to_string());
         metadata.insert("organization_id".to_owned(), organization_id.to_string());
@@ -99,7 +105,7 @@ async fn rotate(
     let next = Secret::refresh_token(session_id);
     sqlx::query(
         "update sessions
-         set refresh_hash = $2, refreshed_at = clock_timestamp(),
+         set former_hash = refresh_hash, refresh_hash = $2, refreshed_at = clock_timestamp(),
              expires_at = clock_timestamp() + make_interval(days => $3)
          where session_id = $1",
     )

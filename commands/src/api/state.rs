@@ -44,8 +44,10 @@ pub struct CommandState {
     pub producer: FutureProducer,
     /// Knows who asks.
     pub authenticator: Authenticator,
-    /// Counts the sign-ins to each account.
+    /// Counts the sign-ins to each account from each address.
     pub sign_ins: SharedLimit,
+    /// Counts the sign-ins to each account from addresses that are not known as its person's.
+    pub(super) account_sign_ins: SharedLimit,
     /// Counts the targets of each organization that were refused.
     pub(super) refusals: SharedLimit,
     /// Hashes and verifies passwords.
@@ -143,7 +145,12 @@ impl CommandState {
         keyring: Keyring,
         rules: InstallationRules,
     ) -> Result<Self, KafkaError> {
-        let RateSettings { sign_ins_a_minute, organization_refusals_a_minute, .. } = rules.rates;
+        let RateSettings {
+            sign_ins_a_minute,
+            account_sign_ins_a_minute,
+            organization_refusals_a_minute,
+            ..
+        } = rules.rates;
         let limit = |kind, number| SharedLimit::a_minute(kind, number, store.read.clone());
         Ok(Self {
             monitors: Arc::new(MonitorCommands::new(store.clone())),
@@ -155,7 +162,8 @@ impl CommandState {
             probers: LiveProbers::default(),
             reports: RateLimit::a_minute(REPORTS_A_MINUTE),
             limits: Arc::default(),
-            sign_ins: limit("account", sign_ins_a_minute),
+            sign_ins: limit("account and address", sign_ins_a_minute),
+            account_sign_ins: limit("account", account_sign_ins_a_minute),
             refusals: limit("refusals", organization_refusals_a_minute),
             store,
             kafka,

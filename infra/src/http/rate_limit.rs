@@ -13,8 +13,10 @@ use super::Problem;
 /// How many there may be in a minute. As many may come at once; then they come back one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateSettings {
-    /// Sign-ins to one account.
+    /// Sign-ins to one account from one address.
     pub sign_ins_a_minute: NonZeroU32,
+    /// Sign-ins to one account from all addresses that its person has not signed in from before.
+    pub account_sign_ins_a_minute: NonZeroU32,
     /// Sign-ins, registrations and credentials that are not good, from one address.
     pub attempts_a_minute: NonZeroU32,
     /// Requests with the access tokens of one session.
@@ -41,6 +43,7 @@ impl Default for RateSettings {
         }
         Self {
             sign_ins_a_minute: of(30),
+            account_sign_ins_a_minute: of(300),
             attempts_a_minute: of(300),
             session_requests_a_minute: of(6_000),
             organization_reads_a_minute: of(60_000),

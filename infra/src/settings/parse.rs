@@ -64,6 +64,7 @@ pub(super) fn settings(
         argon2_parallelism: given.within("argon2_parallelism", 1, 16),
         rates: RateSettings {
             sign_ins_a_minute: given.at_least_one("sign_ins_per_minute", 100_000),
+            account_sign_ins_a_minute: given.at_least_one("account_sign_ins_per_minute", 1_000_000),
             attempts_a_minute: given.at_least_one("attempts_per_minute", 1_000_000),
             session_requests_a_minute: given
                 .at_least_one("session_requests_per_minute", 10_000_000),

@@ -1,6 +1,7 @@
 //! Sessions, members and invitations.
 
 use pulsetrail_harness::{Answer, User, http_client};
+use pulsetrail_infra::http::secret_hash;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -63,6 +64,25 @@ async fn a_refresh_token_is_good_once_and_a_second_use_ends_the_session() {
     assert_eq!(second.status, StatusCode::OK, "{}", second.body);
     let access = text(&second.body["access_token"]);
     assert_eq!(status(&commands, &access).await, 200);
+
+    // Whoever knows the session, from an access token, makes up what they like; and a token from before the
+    // former one was given up by everybody.
+    let newest = text(&second.body["refresh_token"]);
+    let (named, secret) = newest.split_once('.').unwrap();
+    let former = text(&first.body["refresh_token"]);
+    for guess in [
+        format!("{named}."),
+        format!("{named}.x"),
+        format!("{named}.{}", secret.to_uppercase()),
+        format!("{former}0"),
+        text(&session["refresh_token"]),
+    ] {
+        let refused = refresh(guess).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(refused.body["code"], "invalid_refresh_token");
+    }
+    assert_eq!(status(&commands, &access).await, 200, "the session goes on");
+    assert_eq!(commands.events_of("account").await, ["AccountRegistered"]);
 
     let reused = refresh(text(&first.body["refresh_token"])).await;
     assert_eq!(reused.status, StatusCode::UNAUTHORIZED);
@@ -230,6 +250,67 @@ async fn an_invitation_lets_in_who_was_invited_and_roles_count_at_once() {
     let events = commands.events_of("organization").await;
     let managed = &events[events.len() - 4..];
     assert_eq!(managed, ["MemberInvited", "MemberJoined", "MemberRoleChanged", "MemberRemoved"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invitation_ends_with_its_makers_right_to_make_it() {
+    let commands = Commands::start(&corner().await).await;
+    let (_, first) = register(&commands).await;
+    let (second_email, second) = register(&commands).await;
+    let (alias_email, alias) = register(&commands).await;
+    let [first, second_token, alias] =
+        [&first, &second, &alias].map(|session| text(&session["access_token"]));
+    let invite = async |by: &str, email: &str| {
+        let body = json!({"email": email, "role": "owner"});
+        let invited = post(&commands, "invitations", by, &body).await;
+        assert_eq!(invited.status, StatusCode::CREATED, "{}", invited.body);
+        json!({"token": invited.body["token"]})
+    };
+    let accept =
+        async |who: &str, token: &Value| post(&commands, "invitations/accept", who, token).await;
+    let joined = accept(&second_token, &invite(&first, &second_email).await).await;
+    let switch = format!("organizations/{}/switch", text(&joined.body["id"]));
+    let there = post(&commands, &switch, &second_token, &json!({})).await;
+    let there = text(&there.body["access_token"]);
+    let second_id = format!("members/{}", text(&second["user"]["id"]));
+
+    // An owner who is demoted does not come back by what they gave to themselves before.
+    let open = invite(&there, &alias_email).await;
+    let set_role = async |role: &str| {
+        let body = json!({ "role": role });
+        let changed = request(&commands, Method::PATCH, &second_id, &first, &body).await;
+        assert_eq!(changed.status, StatusCode::OK, "{}", changed.body);
+    };
+    set_role("editor").await;
+    assert_eq!(accept(&alias, &open).await.status, StatusCode::NOT_FOUND);
+    set_role("owner").await;
+    assert_eq!(accept(&alias, &open).await.status, StatusCode::NOT_FOUND, "it was withdrawn");
+
+    // Nor one who is removed, or whose invitation came at the same moment.
+    let (open, crossing) = (invite(&there, &alias_email).await, invite(&there, &alias_email).await);
+    let hidden = "update invitations set invited_by = $2 where token_hash = $1";
+    let give = async |owner: Uuid| {
+        let hash = secret_hash(crossing["token"].as_str().unwrap());
+        sqlx::query(hidden).bind(hash).bind(owner).execute(&commands.store.write).await.unwrap();
+    };
+    let [first_id, second_uuid]: [Uuid; 2] = {
+        let me = request(&commands, Method::GET, "me", &first, &Value::Null).await;
+        [&me.body["user"]["id"], &second["user"]["id"]]
+            .map(|id| id.as_str().unwrap().parse().unwrap())
+    };
+    give(first_id).await;
+    let removed = request(&commands, Method::DELETE, &second_id, &first, &Value::Null).await;
+    assert_eq!(removed.status, StatusCode::NO_CONTENT);
+    give(second_uuid).await;
+    for token in [&open, &crossing] {
+        assert_eq!(accept(&alias, token).await.status, StatusCode::NOT_FOUND);
+    }
+    let events = commands.events_of("organization").await;
+    let withdrawn = events.iter().filter(|name| *name == "InvitationWithdrawn").count();
+    assert_eq!(withdrawn, 2, "{events:?}");
+    // The control: of somebody who may invite it is good.
+    give(first_id).await;
+    assert_eq!(accept(&alias, &crossing).await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -67,12 +67,17 @@ async fn a_key_does_no_more_than_its_role_and_its_maker_and_makes_no_other() {
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     let powerful = make(&commands, &token, &json!({"name": "all", "role": "owner"})).await;
     let powerful = text(&powerful["secret"]);
+    let someone = text(&owner["user"]["id"]);
     for (method, path, body) in [
         (Method::POST, "api-keys", json!({"name": "more", "role": "owner"})),
         (Method::PUT, "me/password", json!({"current_password": "x", "new_password": "y"})),
         (Method::DELETE, "me", json!({"password": "x"})),
         (Method::POST, "auth/logout", json!({})),
         (Method::GET, "organizations", Value::Null),
+        (Method::POST, "invitations", json!({"email": "eve@example.com", "role": "owner"})),
+        (Method::DELETE, &format!("invitations/{someone}"), Value::Null),
+        (Method::PATCH, &format!("members/{someone}"), json!({"role": "owner"})),
+        (Method::DELETE, &format!("members/{someone}"), Value::Null),
     ] {
         let answer = request(&commands, method.clone(), path, &powerful, &body).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}: {}", answer.body);

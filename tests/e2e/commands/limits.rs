@@ -1,8 +1,9 @@
 //! Limits that all servers of an installation share.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use pulsetrail_harness::{Corner, http_client};
+use pulsetrail_harness::{Corner, http_client, http_client_from};
 use pulsetrail_infra::http::RateSettings;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -277,4 +278,50 @@ async fn refusals_fill_the_log_no_faster_than_they_may() {
     let theirs = limited(&commands, Method::POST, "monitors", &stranger, refused).await;
     assert_eq!(theirs, let_through(422));
     assert_eq!(commands.events_of("egress").await.len(), 4);
+}
+
+/// A sign-in to an account from an address of this machine.
+async fn sign_in(commands: &Commands, email: &str, password: &str, from: [u8; 4]) -> u16 {
+    let body = json!({"email": email, "password": password});
+    let url = format!("{}/api/v1/auth/login", commands.url);
+    let request = http_client_from(IpAddr::from(from)).post(url);
+    request.json(&body).send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_of_strangers_do_not_lock_the_right_person_out() {
+    let rates = RateSettings {
+        sign_ins_a_minute: number(2),
+        account_sign_ins_a_minute: number(3),
+        ..RateSettings::default()
+    };
+    let commands = start(&corner().await, rates).await;
+    let (email, _) = register(&commands).await;
+    let (home, elsewhere) = ([127, 0, 0, 1], [127, 0, 0, 9]);
+    let guess = async |from: [u8; 4]| sign_in(&commands, &email, "wrong horse battery", from).await;
+    // A stranger alone stops nobody else.
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(guess([127, 0, 0, 2]).await);
+    }
+    assert_eq!(told, [401, 401, 429]);
+    assert_eq!(sign_in(&commands, &email, PASSWORD, elsewhere).await, 200);
+    // Many strangers reach the limit of the account, for any place that is not known.
+    sqlx::query(
+        "delete from known_addresses where seen_at > (select min(seen_at) from known_addresses)",
+    )
+    .execute(&commands.store.write)
+    .await
+    .unwrap();
+    assert_eq!(guess([127, 0, 0, 3]).await, 429);
+    assert_eq!(sign_in(&commands, &email, PASSWORD, elsewhere).await, 429);
+    assert_eq!(sign_in(&commands, &email, PASSWORD, home).await, 200, "where they registered");
+    // A place is known by nothing that others could read, and no other account's.
+    let kept: Vec<String> = sqlx::query_scalar("select known_addresses::text from known_addresses")
+        .fetch_all(&commands.store.read)
+        .await
+        .unwrap();
+    assert!(kept.len() == 1 && !kept[0].contains("127.0.0"), "{kept:?}");
+    sqlx::query("delete from known_addresses").execute(&commands.store.write).await.unwrap();
+    assert_eq!(sign_in(&commands, &email, PASSWORD, home).await, 429, "the control");
 }

@@ -37,7 +37,7 @@ pub(crate) struct LoginBody {
 )]
 pub(crate) async fn login(
     State(state): State<CommandState>,
-    _: Attempt,
+    attempt: Attempt,
     JsonBody(body): JsonBody<LoginBody>,
 ) -> Result<Session, Problem> {
     // No account can have such an address or such a password: nothing is learnt from a quick no.
@@ -46,8 +46,7 @@ pub(crate) async fn login(
     else {
         return Err(invalid_credentials());
     };
-    // Also where there is no such account: a limit must not tell.
-    state.sign_ins.count(email.as_str()).await?;
+    attempt.count_sign_in(&state, &email).await?;
     let (hash, account) = find_login(&state.store.read, &email)
         .await?
         .map(|login| (login.password_hash, login.account))
@@ -56,6 +55,7 @@ pub(crate) async fn login(
     match account {
         Some(account) if good => {
             let (user_id, organization_id) = (account.user_id, account.organization_id);
+            attempt.note_sign_in(&state, user_id).await?;
             let days = state.rules.session_days;
             let open = begin_session(&state.store.write, user_id, organization_id, days).await?;
             Session::new(&state, account, open, body.cookies)

@@ -49,7 +49,7 @@ pub(crate) struct RegisterBody {
 )]
 pub(crate) async fn register(
     State(state): State<CommandState>,
-    _: Attempt,
+    attempt: Attempt,
     context: RequestContext,
     JsonBody(body): JsonBody<RegisterBody>,
 ) -> Result<Response, Problem> {
@@ -73,6 +73,7 @@ pub(crate) async fn register(
     metadata.insert("organization_id".to_owned(), new.organization_id.to_string());
     let days = state.rules.session_days;
     let (account, session) = insert_account(&state.store.write, new, open, days, &metadata).await?;
+    attempt.note_sign_in(&state, account.user_id).await?;
     Ok((StatusCode::CREATED, Session::new(&state, account, session, in_cookies)?).into_response())
 }
 

@@ -48,7 +48,8 @@ pub(crate) struct AcceptBody {
     token: String,
 }
 
-/// Invites somebody: 201 with the token to give to them, good for 7 days. For owners.
+/// Invites somebody: 201 with the token to give to them, good for 7 days, as long as the inviting person
+/// is an owner. For people who are owners; a key invites nobody.
 #[utoipa::path(
     post,
     path = "/api/v1/invitations",
@@ -64,6 +65,8 @@ pub(crate) async fn create_invitation(
     context: RequestContext,
     JsonBody(body): JsonBody<InvitationBody>,
 ) -> Result<ToldOnce<CreatedInvitation>, Problem> {
+    // Whoever a key let in would outlive its end.
+    identity.session_id()?;
     let (email, role) = match (Email::try_from(body.email.as_str()), role(&body.role)) {
         (Ok(email), Some(role)) => (email, role),
         (email, role) => {
@@ -106,7 +109,7 @@ pub(crate) async fn list_invitations(
     .await
 }
 
-/// Withdraws an invitation: 204. For owners.
+/// Withdraws an invitation: 204. For people who are owners.
 #[utoipa::path(
     delete,
     path = "/api/v1/invitations/{id}",
@@ -125,6 +128,7 @@ pub(crate) async fn withdraw_invitation(
     context: RequestContext,
     _: NoBody,
 ) -> Result<StatusCode, Problem> {
+    identity.session_id()?;
     let (organization_id, metadata) = (identity.organization_id, context.metadata(&identity));
     let (pool, id) = (&state.store.write, InvitationId(id));
     taken_away(accounts::withdraw_invitation(pool, organization_id, id, &metadata).await?)

@@ -52,7 +52,8 @@ pub(crate) async fn list_members(
     .await
 }
 
-/// Gives a member another role: 200. It counts from their next request on. For owners.
+/// Gives a member another role: 200. It counts from their next request on. For people who are
+/// owners.
 #[utoipa::path(
     patch,
     path = "/api/v1/members/{id}",
@@ -72,6 +73,7 @@ pub(crate) async fn change_member(
     context: RequestContext,
     JsonBody(body): JsonBody<MemberBody>,
 ) -> Result<Json<Member>, Problem> {
+    identity.session_id()?;
     let role =
         role(&body.role).ok_or_else(|| Problem::invalid(vec![Violation::new("/role", ROLES)]))?;
     let (organization_id, metadata) = (identity.organization_id, context.metadata(&identity));
@@ -80,8 +82,8 @@ pub(crate) async fn change_member(
     Ok(Json(changed.await?))
 }
 
-/// Takes a member out of the organization: 204. Their sessions and keys here end at once. For owners,
-/// and for oneself.
+/// Takes a member out of the organization: 204. Their sessions and keys here end at once, and so do their
+/// open invitations. For people who are owners, and for oneself.
 #[utoipa::path(
     delete,
     path = "/api/v1/members/{id}",
@@ -100,7 +102,8 @@ pub(crate) async fn remove_member(
     context: RequestContext,
     body: Result<NoBody, Problem>,
 ) -> Result<StatusCode, Problem> {
-    if UserId(id) != identity.user_id || identity.session_id().is_err() {
+    identity.session_id()?;
+    if UserId(id) != identity.user_id {
         identity.may_manage()?;
     }
     body?;
