@@ -12,6 +12,7 @@ mod ids;
 pub mod monitor;
 mod region;
 mod role;
+pub mod schedule;
 pub mod slot;
 
 pub use ids::{

@@ -30,6 +30,7 @@ const SCHEMA: &[&str] = &[
     include_str!("../../schemas/clickhouse/0002_transitions.sql"),
     include_str!("../../schemas/clickhouse/0003_projected.sql"),
     include_str!("../../schemas/clickhouse/0004_check_findings.sql"),
+    include_str!("../../schemas/clickhouse/0005_schedules.sql"),
 ];
 
 /// Makes the database and applies every part of the schema that is not there yet.

@@ -1,9 +1,11 @@
 //! The rows that ClickHouse keeps: what the projector writes and the queries read.
 
 mod check_row;
+mod schedule_row;
 mod transition_row;
 
 pub(crate) use check_row::{CheckRow, UnreadableCheck};
+pub(crate) use schedule_row::ScheduleRow;
 pub(crate) use transition_row::{Status, TransitionKind, TransitionRow};
 
 use serde::de::IntoDeserializer;

@@ -10,7 +10,7 @@ use pulsetrail_infra::store::{DecodeError, Event};
 
 use super::PROJECTOR;
 use super::timeline::{Change, Timeline};
-use crate::analytics::{CheckRow, TransitionRow, name_of};
+use crate::analytics::{CheckRow, ScheduleRow, TransitionRow, name_of};
 
 /// What is known of each monitor, up to the last event that was taken in.
 #[derive(Debug, Default)]
@@ -21,6 +21,7 @@ pub(super) struct Timelines(pub(super) HashMap<MonitorId, Timeline>);
 pub(super) struct Batch {
     pub(super) checks: Vec<CheckRow>,
     pub(super) transitions: Vec<TransitionRow>,
+    pub(super) schedules: Vec<ScheduleRow>,
     /// The position of the last event, and its fingerprint.
     pub(super) end: Option<(Position, String)>,
     /// How many events it stands for.
@@ -48,6 +49,7 @@ impl Batch {
         let change = match event.aggregate_type.as_str() {
             Monitor::AGGREGATE => {
                 let decoded = event.monitor_event()?;
+                self.schedules.push(ScheduleRow::new(event, monitor_id, &decoded));
                 let timeline = timelines.0.entry(monitor_id).or_default();
                 timeline.monitor(&decoded, event.recorded_at).map(|change| (change, timeline))
             }
@@ -145,6 +147,8 @@ mod tests {
         assert_eq!(batch.checks.iter().map(|row| row.position).collect::<Vec<_>>(), [4]);
         let statuses: Vec<(i64, &str)> =
             batch.transitions.iter().map(|row| (row.position, row.status.as_str())).collect();
+        let schedules = batch.schedules.iter().map(|row| (row.position, row.kind.as_str()));
+        assert_eq!(schedules.collect::<Vec<_>>(), [(1, "paused"), (2, "resumed"), (6, "archived")]);
         assert_eq!(statuses, [(1, "paused"), (2, "pending"), (4, "up"), (6, "archived")]);
         assert_eq!(batch.events, 6);
         assert_eq!(batch.end.unwrap().0, Position(6));
@@ -163,6 +167,7 @@ mod tests {
             parts.take(&mut timelines, second);
             assert_eq!(parts.checks, whole.checks);
             assert_eq!(parts.transitions, whole.transitions);
+            assert_eq!(parts.schedules, whole.schedules);
             assert_eq!(parts.end, whole.end);
         }
     }

@@ -3,7 +3,8 @@
 //! Postgres' checkpoint alone cannot tell that ClickHouse was emptied, replaced or restored from an
 //! older copy. So the tables carry a **birth**, written once into empty tables, and a **mark** of the
 //! same generation, written after the rows that it stands for. Whoever finds no birth, or a mark of a
-//! log other than this one, empties the tables and begins anew at the start of the log.
+//! log other than this one, empties the tables and begins anew at the start of the log. So does a version
+//! of this program that makes other rows from the log: the birth names the version of the rows.
 
 use clickhouse::{Client, Row};
 use pulsetrail_domain::Position;
@@ -19,7 +20,9 @@ const BIRTH: &str = "birth";
 const MARK: &str = "mark";
 /// What is emptied when the projection begins anew; the marks last, so that an emptying that was cut
 /// off is repeated.
-const TABLES: [&str; 3] = ["checks", "transitions", "projected"];
+const TABLES: [&str; 4] = ["checks", "transitions", "schedules", "projected"];
+/// Which rows are made from the log. It changes with every change of them; the tables are then rebuilt.
+const ROWS_VERSION: &str = "2";
 
 #[derive(Clone, Debug, Row, Serialize, Deserialize)]
 struct ProjectedRow {
@@ -54,7 +57,11 @@ pub(super) async fn contents(client: &Client) -> Result<Option<Contents>, ClickH
 }
 
 fn newest(rows: &[ProjectedRow]) -> Option<Contents> {
-    let generation = rows.iter().find(|row| row.kind == BIRTH)?.generation;
+    let birth = rows.iter().find(|row| row.kind == BIRTH)?;
+    if birth.fingerprint != ROWS_VERSION {
+        return None;
+    }
+    let generation = birth.generation;
     let mark = rows.iter().find(|row| row.kind == MARK && row.generation == generation);
     Some(Contents {
         generation,
@@ -80,7 +87,7 @@ pub(super) async fn begin_anew(client: &Client) -> Result<Contents, ClickHouseEr
         client.query(&format!("truncate table {table}")).execute().await?;
     }
     let generation = Uuid::new_v4();
-    write(client, generation, BIRTH, Position::START, String::new()).await?;
+    write(client, generation, BIRTH, Position::START, ROWS_VERSION.to_owned()).await?;
     Ok(Contents { generation, position: Position::START, fingerprint: String::new() })
 }
 
@@ -110,7 +117,16 @@ mod tests {
 
     fn row(generation: u128, kind: &str, position: i64) -> ProjectedRow {
         let generation = Uuid::from_u128(generation);
-        ProjectedRow { generation, kind: kind.to_owned(), position, fingerprint: String::new() }
+        let fingerprint = if kind == BIRTH { ROWS_VERSION } else { "" }.to_owned();
+        ProjectedRow { generation, kind: kind.to_owned(), position, fingerprint }
+    }
+
+    #[test]
+    fn tables_with_the_rows_of_another_version_count_as_empty() {
+        let rows = [row(1, MARK, 7), row(1, BIRTH, 0)];
+        assert!(newest(&rows).is_some());
+        let older = rows.map(|row| ProjectedRow { fingerprint: "1".to_owned(), ..row });
+        assert_eq!(newest(&older), None);
     }
 
     #[test]

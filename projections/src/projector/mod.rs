@@ -185,6 +185,7 @@ impl Session<'_> {
         tokio::try_join!(
             insert(self.client, "checks", &batch.checks),
             insert(self.client, "transitions", &batch.transitions),
+            insert(self.client, "schedules", &batch.schedules),
         )?;
         // Without this look, tables that were emptied behind the last mark would get a mark that
         // stands for rows that they have not. If it happens just now, the birth is missing.

@@ -10,3 +10,4 @@ mod live_limits;
 mod live_resume;
 mod projection;
 mod queries;
+mod slots;

@@ -68,15 +68,30 @@ async fn tables_that_were_lost_are_rebuilt_from_the_log() {
     cell.start_projector();
     cell.projected().await;
     assert_eq!((rows(&cell, "checks").await, rows(&cell, "transitions").await), before);
+    assert_eq!(rows(&cell, "schedules").await.len(), 4);
 
     // Emptied while it runs: the next event shows it.
-    for table in ["checks", "transitions", "projected"] {
+    for table in ["checks", "transitions", "schedules", "projected"] {
         cell.clickhouse.query(&format!("truncate table {table}")).execute().await.unwrap();
     }
     cell.reader().await.monitor(3_000, "later", json!({})).await;
     cell.projected().await;
     assert_eq!(rows(&cell, "checks").await, before.0);
     assert_eq!(rows(&cell, "transitions").await[..13], before.1);
+
+    // Made by a version that made other rows.
+    cell.stop_projector().await;
+    let older = "alter table projected update fingerprint = '' where kind = 'birth'
+        settings mutations_sync = 2";
+    cell.clickhouse.query(older).execute().await.unwrap();
+    cell.clickhouse.query("truncate table schedules").execute().await.unwrap();
+    cell.start_projector();
+    pulsetrail_harness::eventually("its tables are made anew", async || {
+        (rows(&cell, "schedules").await.len() == 5).then_some(())
+    })
+    .await;
+    cell.projected().await;
+    assert_eq!(rows(&cell, "checks").await, before.0);
 
     // Dropped while it runs.
     drop_database(&cell).await;

@@ -3,6 +3,7 @@
 
 mod arithmetic;
 mod read;
+mod slots;
 mod window;
 
 use axum::Json;
@@ -16,6 +17,7 @@ use sqlx::Row as _;
 
 use self::arithmetic::{Durations, durations};
 use self::read::{Known, Scope, read};
+use self::slots::SlotCounts;
 use self::window::{Window, WindowParameters};
 use super::extract::{MonitorPath, Parameters};
 use super::{QueryState, require_monitor};
@@ -32,6 +34,13 @@ pub(super) struct UptimeBody {
     paused_seconds: f64,
     excluded_seconds: f64,
     unknown_seconds: f64,
+    /// Checks that were due: one for each slot and region while the monitor was not paused. Slots whose
+    /// result may still come in time are left out. 0 for heartbeat monitors, which report by
+    /// themselves; a report that does not come is a failed check.
+    checks_expected: u64,
+    /// Expected checks without a recorded result. Checks on demand fill no slot.
+    checks_missed: u64,
+    /// Checks that ended, those on demand included and those that the shield refused left out.
     checks_total: u64,
     checks_up: u64,
     outages: u64,
@@ -57,6 +66,7 @@ struct MonitorUptimeBody {
 #[derive(Clone, Copy, Debug, Default)]
 struct Uptime {
     durations: Durations,
+    slots: SlotCounts,
     checks_total: u64,
     checks_up: u64,
 }
@@ -66,6 +76,7 @@ impl Uptime {
         let (from, to) = (window.from.timestamp_micros(), window.to.timestamp_micros());
         Self {
             durations: durations(&known.transitions, from, to),
+            slots: known.slots,
             checks_total: known.checks_total,
             checks_up: known.checks_up,
         }
@@ -74,6 +85,7 @@ impl Uptime {
     fn plus(self, other: Self) -> Self {
         Self {
             durations: self.durations.plus(other.durations),
+            slots: self.slots.plus(other.slots),
             checks_total: self.checks_total + other.checks_total,
             checks_up: self.checks_up + other.checks_up,
         }
@@ -91,6 +103,8 @@ impl Uptime {
             paused_seconds: seconds(durations.paused),
             excluded_seconds: 0.0,
             unknown_seconds: seconds(durations.unknown),
+            checks_expected: self.slots.expected,
+            checks_missed: self.slots.missed(),
             checks_total: self.checks_total,
             checks_up: self.checks_up,
             outages: durations.outages,

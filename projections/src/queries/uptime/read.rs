@@ -9,6 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::arithmetic::Transition;
+use super::slots::{SlotCounts, count_slots};
 use super::window::Window;
 use crate::analytics::from_name;
 use crate::queries::checks::within_range;
@@ -17,6 +18,7 @@ use crate::queries::checks::within_range;
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) transitions: Vec<Transition>,
+    pub(super) slots: SlotCounts,
     pub(super) checks_total: u64,
     pub(super) checks_up: u64,
 }
@@ -66,14 +68,17 @@ pub(super) async fn read(
         let known = known.entry(row.monitor_id).or_default();
         (known.checks_total, known.checks_up) = (row.total, row.up);
     }
+    for (monitor_id, slots) in count_slots(client, scope, window).await? {
+        known.entry(monitor_id).or_default().slots = slots;
+    }
     Ok(known)
 }
 
 /// Whose rows, and recorded by when.
-const SCOPE: &str = "organization_id = ? and (? or monitor_id = ?)
+pub(super) const SCOPE: &str = "organization_id = ? and (? or monitor_id = ?)
     and recorded_at <= fromUnixTimestamp64Micro(?)";
 
-fn bind_scope(query: Query, scope: Scope, window: Window) -> Query {
+pub(super) fn bind_scope(query: Query, scope: Scope, window: Window) -> Query {
     let recorded_by = window.as_of.map_or(i64::MAX, |as_of| as_of.timestamp_micros());
     query
         .bind(scope.organization_id.to_string())

@@ -50,6 +50,8 @@ pub(super) struct Window {
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
     pub(super) as_of: Option<Timestamp>,
+    /// The moment of asking, or `as_of`.
+    pub(super) known_until: Timestamp,
 }
 
 impl WindowParameters {
@@ -77,7 +79,7 @@ impl WindowParameters {
         if from > to {
             return Err(Problem::bad_request("from must not be later than to"));
         }
-        Ok(Window { from, to: to.min(end).max(from), as_of: self.as_of })
+        Ok(Window { from, to: to.min(end).max(from), as_of: self.as_of, known_until: end })
     }
 }
 
