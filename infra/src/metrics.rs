@@ -165,7 +165,7 @@ pub fn roster(monitors: usize) {
     metrics::gauge!(ROSTER).set(monitors as f64);
 }
 
-/// A job was dropped; `reason` is one of a few: `deadline`, `host_limit`, `check_limit` or `malformed`.
+/// A job was dropped; `reason` is one of a few, such as `deadline` or `host_limit`.
 pub fn job_dropped(reason: &'static str) {
     vitals::add(Figure::JobsDropped, 1);
     metrics::counter!(JOBS_DROPPED, "reason" => reason).increment(1);

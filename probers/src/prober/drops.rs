@@ -10,7 +10,7 @@ use tokio::time::sleep;
 /// How often dropped jobs are logged.
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
-/// Why a job's check was not made. In each case its deadline had passed, or would have.
+/// Why a job's check was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DropReason {
     /// The deadline had passed when the prober read the job, or the prober was stalled until then.
@@ -19,10 +19,15 @@ pub(super) enum DropReason {
     HostLimit,
     /// The job waited for a permit of the prober until its deadline.
     CheckLimit,
+    /// Too many jobs of its organization wait, of which the oldest are made first.
+    OrganizationLimit,
+    /// The check ended in a fault of the prober's own.
+    Panic,
 }
 
 impl DropReason {
-    const ALL: [Self; 3] = [Self::Deadline, Self::HostLimit, Self::CheckLimit];
+    const ALL: [Self; 5] =
+        [Self::Deadline, Self::HostLimit, Self::CheckLimit, Self::OrganizationLimit, Self::Panic];
 
     /// The reason as metrics and the log write it.
     fn as_str(self) -> &'static str {
@@ -30,6 +35,8 @@ impl DropReason {
             Self::Deadline => "deadline",
             Self::HostLimit => "host_limit",
             Self::CheckLimit => "check_limit",
+            Self::OrganizationLimit => "organization_limit",
+            Self::Panic => "panic",
         }
     }
 
@@ -40,9 +47,15 @@ impl DropReason {
                 "checks were not made: their deadline passed before the prober could begin them"
             }
             Self::HostLimit => {
-                "checks were not made: too many checks of the same host were under way"
+                "checks were not made: their organizations had too many checks of the same host under way"
             }
-            Self::CheckLimit => "checks were not made: too many checks were under way",
+            Self::CheckLimit => {
+                "checks were not made: their organizations had too many checks under way"
+            }
+            Self::OrganizationLimit => {
+                "checks were not made: too many jobs of their organization were waiting"
+            }
+            Self::Panic => "checks failed by a fault of the prober; the log shows each panic",
         }
     }
 }

@@ -1,11 +1,12 @@
-//! No host is checked more than a few times at once, whoever asked for it.
+//! No host is checked more than a few times at once, and no organization keeps another from checking it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::OwnedSemaphorePermit;
+use pulsetrail_domain::OrganizationId;
 
-use super::lane::{Lane, Permits};
+use super::lane::Lane;
+use super::permits::{Limits, Permit, SharedPermits};
 
 /// When to look for hosts that are not checked any more.
 const SWEEP_AT_LEAST: usize = 1_024;
@@ -13,37 +14,35 @@ const SWEEP_AT_LEAST: usize = 1_024;
 /// Permits, so many for each host.
 #[derive(Debug)]
 pub(super) struct HostLimits {
-    most: usize,
+    limits: Limits,
     hosts: Mutex<Hosts>,
 }
 
 #[derive(Debug, Default)]
 struct Hosts {
-    permits: HashMap<String, Weak<Permits>>,
+    /// Every permit keeps those of its host together; the last one to go lets the host be forgotten.
+    permits: HashMap<String, Weak<SharedPermits>>,
     sweep_at: usize,
 }
 
-/// A permit to check a host.
-#[derive(Debug)]
-pub(super) struct HostPermit {
-    _permit: OwnedSemaphorePermit,
-    /// Keeps the host's permits together; the last one to go lets the host be forgotten.
-    _host: Arc<Permits>,
-}
-
 impl HostLimits {
-    /// At most `most` permits for a host.
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, hosts: Mutex::default() }
+    /// `limits` for each host.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, hosts: Mutex::default() }
     }
 
-    /// Waits for a permit of a host; none when there will never be one.
-    pub(super) async fn acquire(&self, host: &str, lane: Lane) -> Option<HostPermit> {
+    /// Waits for an organization's permit to check a host; none if there will never be one.
+    pub(super) async fn acquire(
+        &self,
+        host: &str,
+        organization_id: OrganizationId,
+        lane: Lane,
+    ) -> Option<Permit> {
         let host = self.of(host);
-        Some(HostPermit { _permit: host.acquire(lane).await?, _host: host })
+        host.acquire(organization_id, lane).await
     }
 
-    fn of(&self, host: &str) -> Arc<Permits> {
+    fn of(&self, host: &str) -> Arc<SharedPermits> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(permits) = hosts.permits.get(host).and_then(Weak::upgrade) {
             return permits;
@@ -52,7 +51,7 @@ impl HostLimits {
             hosts.permits.retain(|_, permits| permits.strong_count() > 0);
             hosts.sweep_at = hosts.permits.len() * 2;
         }
-        let permits = Arc::new(Permits::new(self.most));
+        let permits = SharedPermits::new(self.limits);
         hosts.permits.insert(host.to_owned(), Arc::downgrade(&permits));
         permits
     }
@@ -61,30 +60,42 @@ impl HostLimits {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
+    use uuid::Uuid;
 
+    use super::super::HOST_LIMITS;
     use super::*;
 
-    const SCHEDULED: Lane = Lane::Scheduled;
+    fn now(limits: &HostLimits, host: &str, organization: u128, lane: Lane) -> Option<Permit> {
+        let organization_id = OrganizationId(Uuid::from_u128(organization));
+        limits.acquire(host, organization_id, lane).now_or_never().flatten()
+    }
 
-    #[tokio::test]
-    async fn a_host_has_so_many_permits_and_another_host_its_own() {
-        let limits = HostLimits::new(3);
-        let first = limits.acquire("a", SCHEDULED).await.unwrap();
-        let _second = limits.acquire("a", SCHEDULED).await.unwrap();
-        assert!(limits.acquire("a", SCHEDULED).now_or_never().is_none(), "the third is reserved");
-        let on_demand = limits.acquire("a", Lane::OnDemand).now_or_never();
-        assert!(on_demand.is_some_and(|permit| permit.is_some()));
-        assert!(limits.acquire("b", SCHEDULED).now_or_never().is_some());
-        drop(first);
-        assert!(limits.acquire("a", SCHEDULED).now_or_never().is_some());
+    fn all(limits: &HostLimits, host: &str, organization: u128, lane: Lane) -> Vec<Permit> {
+        std::iter::from_fn(|| now(limits, host, organization, lane)).take(100).collect()
+    }
+
+    #[test]
+    fn each_organization_has_permits_of_a_host_and_all_have_no_more_than_its_limit() {
+        let limits = HostLimits::new(HOST_LIMITS);
+        let first = all(&limits, "a", 1, Lane::Scheduled);
+        assert_eq!(first.len(), 9, "the tenth is for a check on demand");
+        assert_eq!(all(&limits, "a", 1, Lane::OnDemand).len(), 1);
+        let others: Vec<_> =
+            (2..6).map(|number| all(&limits, "a", number, Lane::Scheduled)).collect();
+        assert!(others.iter().all(|permits| !permits.is_empty()), "{others:?}");
+        let rest: Vec<_> =
+            (6..60).flat_map(|number| all(&limits, "a", number, Lane::Scheduled)).collect();
+        let held = first.len() + others.iter().map(Vec::len).sum::<usize>() + rest.len();
+        assert!(held <= HOST_LIMITS.total, "{held}");
+        assert_eq!(all(&limits, "b", 1, Lane::Scheduled).len(), 9, "another host has its own");
     }
 
     #[tokio::test]
     async fn hosts_that_are_not_checked_any_more_are_forgotten() {
-        let limits = HostLimits::new(1);
-        let _kept = limits.acquire("kept", SCHEDULED).await;
+        let limits = HostLimits::new(HOST_LIMITS);
+        let _kept = now(&limits, "kept", 1, Lane::Scheduled).unwrap();
         for n in 0..10 * SWEEP_AT_LEAST {
-            limits.acquire(&n.to_string(), SCHEDULED).await;
+            now(&limits, &n.to_string(), 1, Lane::Scheduled);
         }
         let hosts = limits.hosts.lock().unwrap();
         assert!(hosts.permits.len() <= SWEEP_AT_LEAST, "{}", hosts.permits.len());

@@ -13,15 +13,17 @@ use pulsetrail_infra::trace::Traceparent;
 use pulsetrail_infra::vitals::{self, Stage};
 use pulsetrail_infra::{egress, metrics};
 use rdkafka::error::KafkaError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::assignment::Assignment;
 use super::drops::{DropReason, Drops};
 use super::hosts::HostLimits;
-use super::lane::{Lane, Permits};
+use super::lane::Lane;
 use super::pace::Pace;
+use super::permits::SharedPermits;
 use super::recent::{Begun, Recent};
+use super::room::Place;
 use super::watermark::Ticket;
 use crate::check::{Checker, outcome_name};
 use crate::outbox::{Letter, Outbox};
@@ -36,7 +38,7 @@ pub(super) struct Context {
     pub(super) results_topic: String,
     pub(super) dead_letters_topic: String,
     /// Checks under way at most.
-    pub(super) checks: Permits,
+    pub(super) checks: Arc<SharedPermits>,
     pub(super) hosts: HostLimits,
     pub(super) pace: Pace,
     pub(super) recent: Recent,
@@ -58,7 +60,7 @@ enum NotMade {
 pub(super) struct Taken {
     pub(super) lane: Lane,
     /// Its place among the jobs that are taken.
-    pub(super) place: Option<OwnedSemaphorePermit>,
+    pub(super) place: Place,
     /// How long it lay in the queue.
     pub(super) lain: Duration,
     /// What says whether it is still to be made here.
@@ -86,7 +88,8 @@ pub(super) async fn take(
     job: &Job,
     trace: Option<Traceparent>,
 ) -> bool {
-    let Taken { lane, mut place, lain, claim } = taken;
+    let Taken { lane, place, lain, claim } = taken;
+    let (mut place, mut parked) = (Some(place), None);
     let making = loop {
         match context.recent.begin(job.check_id, job.deadline, Utc::now()) {
             Begun::First(making) => break making,
@@ -101,8 +104,8 @@ pub(super) async fn take(
     let slot_ms = job.scheduled_at.timestamp_millis();
     if lane == Lane::Scheduled && !context.pace.admit(slot_ms, lain) {
         // A late job keeps no place from the punctual ones. If too many wait, its turn is now.
-        if let Ok(parked) = Arc::clone(&context.parked).try_acquire_owned() {
-            place = Some(parked);
+        if let Ok(permit) = Arc::clone(&context.parked).try_acquire_owned() {
+            (place, parked) = (None, Some(permit));
             context.pace.turn(left).await;
         }
     }
@@ -110,7 +113,7 @@ pub(super) async fn take(
     if is_finished {
         making.made();
     }
-    drop(place);
+    drop((place, parked));
     is_finished
 }
 
@@ -145,15 +148,15 @@ async fn make(
     // First a permit of the host, then one of the prober: a job that waits for a busy host keeps no other
     // job waiting.
     let left = time_left(job).ok_or(dropped(DropReason::Deadline))?;
-    let permit = timeout(left, context.hosts.acquire(&host(job), lane)).await;
+    let permit = timeout(left, context.hosts.acquire(&host(job), job.organization_id, lane)).await;
     let _host = permit.ok().flatten().ok_or(dropped(DropReason::HostLimit))?;
     let left = time_left(job).ok_or(dropped(DropReason::HostLimit))?;
-    let permit = timeout(left, context.checks.acquire(lane)).await;
+    let permit = timeout(left, context.checks.acquire(job.organization_id, lane)).await;
     let _check = permit.ok().flatten().ok_or(dropped(DropReason::CheckLimit))?;
     if !claim.begin() {
         return Err(NotMade::HandedOver);
     }
-    metrics::checks_in_flight(context.checks.taken());
+    metrics::checks_in_flight(context.checks.held());
     let began = Instant::now();
     // Boxed: the many jobs that wait for their turn need not make room for it.
     let result = Box::pin(context.checker.run(job)).await;

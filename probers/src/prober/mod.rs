@@ -11,28 +11,26 @@
 mod assignment;
 mod drops;
 mod hosts;
+mod intake;
 mod job;
 mod lane;
 mod pace;
+mod permits;
 mod recent;
+mod room;
 mod watermark;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
 use futures_util::FutureExt as _;
 use pulsetrail_domain::Region;
-use pulsetrail_infra::dead_letters::{Letter as Dead, Reason};
-use pulsetrail_infra::kafka::{Kafka, is_passing, payload_of, receive, trace_of};
-use pulsetrail_infra::messages::Job;
+use pulsetrail_infra::kafka::{Kafka, is_passing, receive};
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::secrets::Keyring;
-use rdkafka::Message as _;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -40,22 +38,29 @@ use tokio_util::sync::CancellationToken;
 use self::assignment::Assignment;
 use self::drops::Drops;
 use self::hosts::HostLimits;
-use self::job::{Claim, Context, Taken};
-use self::lane::{Lane, Permits};
+use self::intake::{Delivery, Intake};
+use self::job::Context;
+use self::lane::Lane;
 use self::pace::Pace;
+use self::permits::{Limits, SharedPermits};
 use self::recent::Recent;
+use self::room::Room;
 use crate::check::Checker;
 use crate::outbox::Outbox;
 use crate::shield::Shield;
 
-/// The consumer of the prober's dead letters.
-const PROBER: &str = "prober";
-/// Checks of one host under way at most.
-const CHECKS_A_HOST: usize = 10;
-/// Jobs that are taken and wait for their turn, for each check that may be under way.
+/// Checks of one host under way at most: ten of one organization, and fewer the more organizations check it.
+const HOST_LIMITS: Limits = Limits { total: 30, per_organization: 10, times_free: 1 };
+/// An organization has at most so many times the free permits of a prober: three quarters of all.
+const CHECKS_TIMES_FREE: usize = 3;
+/// Jobs that are taken and wait for their turn, for each check that may be under way: they keep it busy.
 const WAITING_A_CHECK: usize = 4;
+/// Jobs of a lane that are taken at most, if those that keep the prober busy are fewer.
+const PLACES: usize = 20_000;
 /// Late jobs that wait for their turn at most, which bounds their memory; the turn of more comes at once.
 const PARKED: usize = 20_000;
+/// Jobs that are taken before anything else is looked at.
+const BURST: usize = 1_000;
 /// How often finished jobs are committed.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// How long jobs under way are waited for when the prober is told to stop.
@@ -107,8 +112,12 @@ pub async fn run(
         outbox: Outbox::new(kafka, Kafka::calm_producer)?,
         results_topic: kafka.topics.results(),
         dead_letters_topic: kafka.topics.dead_letters(),
-        checks: Permits::new(concurrency),
-        hosts: HostLimits::new(CHECKS_A_HOST),
+        checks: SharedPermits::new(Limits {
+            total: concurrency,
+            per_organization: concurrency,
+            times_free: CHECKS_TIMES_FREE,
+        }),
+        hosts: HostLimits::new(HOST_LIMITS),
         pace: Pace::new(),
         recent: Recent::default(),
         parked: Arc::new(Semaphore::new(PARKED)),
@@ -157,15 +166,18 @@ async fn take_jobs(
         lane.config(kafka, region).create_with_context(assignment.clone())?;
     consumer.subscribe(&[&topic])?;
     let consumer = Arc::new(consumer);
-    let most = context.checks.most(lane).saturating_mul(1 + WAITING_A_CHECK);
-    let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+    let busy = context.checks.most(lane).saturating_mul(1 + WAITING_A_CHECK);
+    let intake = Intake {
+        lane,
+        context: Arc::clone(context),
+        assignment: assignment.clone(),
+        room: Room::new(PLACES.max(busy), busy),
+    };
     let mut jobs = JoinSet::new();
+    // A delivery that has no place yet. Nothing is read until it has one.
+    let mut held_up: Option<Delivery> = None;
     let mut commit_now = interval(COMMIT_EVERY);
     commit_now.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let next = async || {
-        let place = Arc::clone(&places).acquire_owned().await.ok();
-        (place, receive(&consumer).await)
-    };
     let ended = 'taking: loop {
         tokio::select! {
             () = shutdown.cancelled() => break Ok(()),
@@ -174,14 +186,21 @@ async fn take_jobs(
                 while jobs.try_join_next().is_some() {}
                 commit(&assignment, &consumer);
             }
-            first = next() => {
+            () = intake.room.freed(), if held_up.is_some() => {
+                held_up = held_up.take().and_then(|delivery| intake.start(delivery, &mut jobs));
+            }
+            first = receive(&consumer), if held_up.is_none() => {
                 // Those that have come already are taken with it.
                 let mut came = Some(first);
-                while let Some((place, received)) = came {
+                let mut taken = 0;
+                while let Some(received) = came {
                     came = match received {
                         Ok(message) => {
-                            start(&message, (lane, place), context, &assignment, &mut jobs);
-                            next().now_or_never()
+                            let delivery = intake.read(&message);
+                            held_up = delivery.and_then(|delivery| intake.start(delivery, &mut jobs));
+                            taken += 1;
+                            let goes_on = held_up.is_none() && taken < BURST;
+                            if goes_on { receive(&consumer).now_or_never() } else { None }
                         }
                         Err(error) if is_passing(&error) => {
                             tracing::warn!(%error, "jobs cannot be read for now");
@@ -199,49 +218,6 @@ async fn take_jobs(
     metrics::checks_in_flight(0);
     leave(assignment, consumer).await;
     ended
-}
-
-/// Starts a job, in its place, which it gives back when it is finished.
-fn start(
-    message: &BorrowedMessage<'_>,
-    (lane, place): (Lane, Option<OwnedSemaphorePermit>),
-    context: &Arc<Context>,
-    assignment: &Assignment,
-    jobs: &mut JoinSet<()>,
-) {
-    let ticket = assignment.watermarks().take(message.partition(), message.offset());
-    let Some(ticket) = ticket else { return };
-    match payload_of::<Job>(message) {
-        Ok(job) => {
-            let (context, assignment) = (Arc::clone(context), assignment.clone());
-            let trace = trace_of(message);
-            let claim = Claim { assignment: assignment.clone(), ticket };
-            let taken = Taken { lane, place, lain: lain(message), claim };
-            jobs.spawn(async move {
-                if job::take(&context, taken, &job, trace).await {
-                    assignment.finish(ticket);
-                }
-            });
-        }
-        Err(error) => {
-            metrics::job_dropped("malformed");
-            let fault = error.to_string();
-            let dead = Dead::of_message(PROBER, message, None, Reason::Malformed, fault);
-            let (context, assignment) = (Arc::clone(context), assignment.clone());
-            jobs.spawn(async move {
-                job::set_aside(&context, &dead).await;
-                assignment.finish(ticket);
-                drop(place);
-            });
-        }
-    }
-}
-
-/// How long a message lay in the queue since it was first sent.
-fn lain(message: &BorrowedMessage<'_>) -> Duration {
-    let now_ms = Utc::now().timestamp_millis();
-    let lain_ms = message.timestamp().to_millis().map_or(0, |sent_ms| now_ms - sent_ms);
-    Duration::from_millis(u64::try_from(lain_ms).unwrap_or_default())
 }
 
 fn commit(assignment: &Assignment, consumer: &StreamConsumer<Assignment>) {
@@ -297,6 +273,7 @@ async fn leave(assignment: Assignment, consumer: Arc<StreamConsumer<Assignment>>
 mod tests {
     use pulsetrail_domain::monitor::{HttpTarget, Retries, Target, TargetUrl};
     use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, timestamp_from_millis};
+    use pulsetrail_infra::messages::Job;
 
     use super::*;
 

@@ -104,12 +104,13 @@ async fn overhead(table: &mut Table) {
 /// The memory of a prober whose targets do not answer yet.
 async fn in_flight(table: &mut Table) {
     let target = Answering::holding().await;
-    // More than are needed: a tenth of the places is kept for checks on demand.
+    // More than are needed: a tenth of the permits is kept for checks on demand, and one organization has
+    // three quarters of the others.
     let hosts = IN_FLIGHT / 8;
     let corner = Corner::new(engines(BINARY.as_ref()).await.urls(), BINARY).await;
     let kafka = corner.kafka();
     loaded::fill(&kafka, std::iter::empty()).await;
-    let prober = Prober::start(&corner, IN_FLIGHT * 5 / 4, &target).await;
+    let prober = Prober::start(&corner, IN_FLIGHT * 3 / 2, &target).await;
     prober.until_ready().await;
     let before = memory::proportional_mb(prober.pid());
     loaded::fill(&kafka, (0..IN_FLIGHT).map(|number| job(number, &target, hosts))).await;

@@ -45,7 +45,12 @@ impl Crowd {
 
     /// One of its hosts.
     pub(super) fn url(&self, host: u8) -> String {
-        format!("http://{}:{}/", Ipv4Addr::new(127, 0, 2, host), self.address.port())
+        self.url_at(Ipv4Addr::new(127, 0, 2, host))
+    }
+
+    /// The one at this address of loopback.
+    pub(super) fn url_at(&self, address: Ipv4Addr) -> String {
+        format!("http://{address}:{}/", self.address.port())
     }
 
     /// How many are there now.
