@@ -5,6 +5,7 @@ mod dropped;
 mod handed_over;
 pub(crate) mod jobs;
 mod limits;
+mod refused;
 mod tenants;
 
 use std::collections::{BTreeMap, BTreeSet};

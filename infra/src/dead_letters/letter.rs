@@ -34,6 +34,8 @@ pub enum Reason {
     UnreadableHistory,
     /// Postgres refuses what is in it, although it answers.
     RefusedByStore,
+    /// Kafka refuses it, as when it is too long.
+    RefusedByKafka,
 }
 
 impl Reason {
@@ -47,6 +49,7 @@ impl Reason {
             Self::OrganizationMismatch => "organization_mismatch",
             Self::UnreadableHistory => "unreadable_history",
             Self::RefusedByStore => "refused_by_store",
+            Self::RefusedByKafka => "refused_by_kafka",
         }
     }
 }

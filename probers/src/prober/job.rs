@@ -6,13 +6,14 @@ use std::time::Duration;
 use chrono::Utc;
 use pulsetrail_domain::check::CheckResult;
 use pulsetrail_domain::monitor::Target;
-use pulsetrail_infra::dead_letters::Letter as Dead;
+use pulsetrail_infra::dead_letters::{Letter as Dead, Reason};
 use pulsetrail_infra::kafka::{is_passing, message_headers, traced};
 use pulsetrail_infra::messages::{Job, RESULT_TYPE, ResultMessage};
 use pulsetrail_infra::trace::Traceparent;
 use pulsetrail_infra::vitals::{self, Stage};
 use pulsetrail_infra::{egress, metrics};
 use rdkafka::error::KafkaError;
+use rdkafka::message::OwnedMessage;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -28,6 +29,10 @@ use super::watermark::Ticket;
 use crate::check::{Checker, outcome_name};
 use crate::outbox::{Letter, Outbox};
 
+/// The consumer of results.
+const RECORDER: &str = "recorder";
+/// The partition and the offset of a message that its topic never had.
+const NOWHERE: i32 = -1;
 /// The longest pause before a result is sent again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -185,27 +190,47 @@ fn host(job: &Job) -> String {
     }
 }
 
-/// Brings a result to Kafka.
+/// Brings a result to Kafka. If it cannot be sent it becomes a dead letter.
 async fn deliver(context: &Context, job: &Job, result: &ResultMessage, trace: &Traceparent) {
-    let payload = match serde_json::to_string(result) {
-        Ok(payload) => payload,
-        Err(error) => {
-            tracing::error!(check.id = %job.check_id, %error, "a result cannot be written as JSON");
-            return;
-        }
-    };
     let check_id = job.check_id.to_string();
     let headers = message_headers(RESULT_TYPE, &check_id, Utc::now(), job.organization_id);
-    let letter = Letter {
+    let mut letter = Letter {
         topic: context.results_topic.clone(),
         key: job.monitor_id.to_string(),
-        payload,
+        payload: String::new(),
         headers: traced(headers, trace),
         written_ms: Utc::now().timestamp_millis(),
     };
-    if let Err(error) = send(context, &letter).await {
-        tracing::error!(check.id = check_id, %error, "a result is refused by Kafka and is lost");
-    }
+    let (reason, fault) = match serde_json::to_string(result) {
+        Ok(payload) => {
+            letter.payload = payload;
+            match send(context, &letter).await {
+                Ok(()) => return,
+                Err(error) => (Reason::RefusedByKafka, error.to_string()),
+            }
+        }
+        Err(error) => (Reason::Malformed, error.to_string()),
+    };
+    set_aside(context, &dead_result(letter, job, reason, &fault)).await;
+}
+
+/// The dead letter of a result that never came to its topic. It is the recorder's, which the result was for, so
+/// that trying it again resolves it.
+fn dead_result(letter: Letter, job: &Job, reason: Reason, fault: &str) -> Dead {
+    let Letter { topic, key, payload, headers, written_ms } = letter;
+    let time = rdkafka::Timestamp::CreateTime(written_ms);
+    let (payload, key) = (payload.into_bytes(), key.into_bytes());
+    let message = OwnedMessage::new(
+        Some(payload),
+        Some(key),
+        topic,
+        time,
+        NOWHERE,
+        NOWHERE.into(),
+        Some(headers),
+    );
+    let fault = format!("the result of check {} could not be sent: {fault}", job.check_id);
+    Dead::of_message(RECORDER, &message, Some(job.organization_id), reason, fault)
 }
 
 /// Brings a message that is no job to the dead letters. A prober reaches Kafka alone: the recorder makes
@@ -229,7 +254,6 @@ pub(super) async fn set_aside(context: &Context, dead: &Dead) {
 async fn send(context: &Context, letter: &Letter) -> Result<(), KafkaError> {
     let mut pause = Duration::from_millis(50);
     while let Err(error) = context.outbox.deliver(letter).await {
-        context.outbox.renew_after(&error);
         if !is_passing(&error) && !Outbox::is_fatal(&error) {
             return Err(error);
         }
@@ -238,4 +262,33 @@ async fn send(context: &Context, letter: &Letter) -> Result<(), KafkaError> {
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use pulsetrail_infra::dead_letters::Origin;
+
+    use super::super::tests::job;
+    use super::*;
+
+    #[test]
+    fn a_result_that_cannot_be_sent_is_kept_whole_for_another_try() {
+        let job = job();
+        let letter = Letter {
+            topic: "results".to_owned(),
+            key: job.monitor_id.to_string(),
+            payload: "{\"a\":1}".to_owned(),
+            headers: message_headers(RESULT_TYPE, "1", job.deadline, job.organization_id),
+            written_ms: 7,
+        };
+        let dead = dead_result(letter, &job, Reason::RefusedByKafka, "too long");
+        assert_eq!((&*dead.consumer, &*dead.reason), ("recorder", "refused_by_kafka"));
+        let topic = "results".to_owned();
+        assert_eq!(dead.origin, Origin::Message { topic, partition: -1, offset: -1 });
+        assert_eq!(dead.organization_id, Some(job.organization_id));
+        let payload = dead.payload.as_ref().and_then(pulsetrail_infra::dead_letters::Shown::bytes);
+        assert_eq!(payload.as_deref(), Some(&b"{\"a\":1}"[..]));
+        assert!(dead.headers.iter().any(|header| header.key == "ce_type"));
+        assert!(dead.detail.contains(&job.check_id.to_string()), "{}", dead.detail);
+    }
 }
