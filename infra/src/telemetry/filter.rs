@@ -60,7 +60,14 @@ mod tests {
 
     #[test]
     fn every_directive_names_a_level() {
-        for text in ["info", "WARN", "off", "info,pulsetrail_infra=debug", "info, a::b[c]=trace"] {
+        for text in [
+            "info",
+            "WARN",
+            "off",
+            "info,pulsetrail_infra=debug",
+            "info, debug",
+            "info,a::b[c]=trace",
+        ] {
             assert_eq!(text.parse(), Ok(LogFilter(text.to_owned())), "{text}");
         }
         for text in
