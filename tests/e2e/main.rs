@@ -34,6 +34,7 @@ mod schemas;
 mod schemathesis;
 mod secrets;
 mod starting;
+mod store_clock;
 mod store_conflicts;
 mod store_order;
 mod system;

@@ -7,6 +7,10 @@
 //! still among the remembered ones; whoever comes after that is late, and asks here first. So a slot
 //! lies between the moment it began and the 64th later slot, or else it was late.
 //!
+//! Within a stretch of the log in which the database's clock only went forward, a moment is found by a binary
+//! search. Where the clock went back is noted in `clock_setbacks`, and each stretch is searched by itself: see
+//! [`stretches`].
+//!
 //! The late ones, and others that the order does not lead to (checks on demand, which have no slot, and
 //! checks of a slot that was ahead of the recorder's clock), are noted in `irregular_checks` by the
 //! transaction that records them.
@@ -58,6 +62,13 @@ struct Sought<'a> {
     scheduled_at: Timestamp,
     /// Later slots of the region that were met.
     later: usize,
+}
+
+impl Sought<'_> {
+    /// It was not recorded before this moment.
+    fn begins(&self) -> Timestamp {
+        self.scheduled_at - CLOCK_SKEW
+    }
 }
 
 /// Which of the given checks of a monitor were recorded before.
@@ -114,19 +125,25 @@ pub async fn recorded_on_demand(
     });
     let (true, Some(asked_at)) = (noted, asked_at) else { return Ok(None) };
     let aggregate_id = monitor.to_string();
-    let mut sequence = sequence_before(pool, &aggregate_id, asked_at - CLOCK_SKEW).await?;
-    loop {
-        let page = read_aggregate(pool, Health::AGGREGATE, &aggregate_id, sequence, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(None) };
-        sequence = last.event.sequence;
-        for stored in &page {
-            if let HealthEvent::CheckCompleted(result) = health_event(&stored.event)?
-                && result.check_id == check_id
-            {
-                return Ok(Some(*result));
+    let begins = asked_at - CLOCK_SKEW;
+    for stretch in stretches(pool, begins).await? {
+        let mut sequence = sequence_before(pool, &aggregate_id, begins, stretch).await?;
+        loop {
+            let page = read_stretch(pool, &aggregate_id, sequence, stretch).await?;
+            for event in &page.events {
+                if let HealthEvent::CheckCompleted(result) = health_event(event)?
+                    && result.check_id == check_id
+                {
+                    return Ok(Some(*result));
+                }
+            }
+            match page.next {
+                Some(next) => sequence = next,
+                None => break,
             }
         }
     }
+    Ok(None)
 }
 
 fn health_event(event: &Event) -> Result<HealthEvent, StoreError> {
@@ -142,21 +159,34 @@ async fn search(
     found: &mut HashSet<CheckId>,
 ) -> Result<(), StoreError> {
     sought.sort_by_key(|slot| slot.scheduled_at);
+    let Some(begins) = sought.first().map(Sought::begins) else { return Ok(()) };
+    for stretch in stretches(pool, begins).await? {
+        search_stretch(pool, aggregate_id, stretch, &mut sought, found).await?;
+    }
+    Ok(())
+}
+
+async fn search_stretch(
+    pool: &PgPool,
+    aggregate_id: &str,
+    stretch: Stretch,
+    sought: &mut Vec<Sought<'_>>,
+    found: &mut HashSet<CheckId>,
+) -> Result<(), StoreError> {
     let mut sequence = 0;
-    while let Some(begins) = sought.first().map(|first| first.scheduled_at - CLOCK_SKEW) {
-        sequence = sequence_before(pool, aggregate_id, begins).await?.max(sequence);
+    while let Some(begins) = sought.first().map(Sought::begins) {
+        sequence = sequence_before(pool, aggregate_id, begins, stretch).await?.max(sequence);
         // Page by page, until the next slot can only lie far ahead.
-        while sought.first().is_some_and(|first| first.scheduled_at - CLOCK_SKEW <= begins) {
-            let page =
-                read_aggregate(pool, Health::AGGREGATE, aggregate_id, sequence, PAGE).await?;
-            for stored in &page {
-                if let HealthEvent::CheckCompleted(result) = health_event(&stored.event)? {
-                    meet(&result, &mut sought, found);
+        while sought.first().is_some_and(|first| first.begins() <= begins) {
+            let page = read_stretch(pool, aggregate_id, sequence, stretch).await?;
+            for event in &page.events {
+                if let HealthEvent::CheckCompleted(result) = health_event(event)? {
+                    meet(&result, sought, found);
                 }
             }
-            match page.last() {
-                Some(last) if page.len() as i64 == PAGE => sequence = last.event.sequence,
-                _ => return Ok(()),
+            match page.next {
+                Some(next) => sequence = next,
+                None => return Ok(()),
             }
         }
     }
@@ -181,12 +211,58 @@ fn meet(result: &CheckResult, sought: &mut Vec<Sought<'_>>, found: &mut HashSet<
     });
 }
 
-/// The sequence of the last event that was recorded before a moment; 0 where there is none. A binary
-/// search, for within an aggregate sequence and time grow together.
+/// A part of the log: the positions after `after` and up to `through`. Of the times at which its events were
+/// recorded, those before a moment come before those from that moment on.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    after: i64,
+    through: i64,
+}
+
+/// The stretches of the log that can hold events recorded at or after a moment, in the order of the log. One that
+/// ended before the moment is part of the next one.
+async fn stretches(pool: &PgPool, moment: Timestamp) -> Result<Vec<Stretch>, StoreError> {
+    let ends: Vec<i64> = sqlx::query_scalar(
+        "select position from clock_setbacks where recorded_at >= $1 order by position",
+    )
+    .bind(moment)
+    .fetch_all(pool)
+    .await?;
+    let begins = [0].into_iter().chain(ends.iter().copied());
+    let ends = ends.iter().copied().chain([i64::MAX]);
+    Ok(begins.zip(ends).map(|(after, through)| Stretch { after, through }).collect())
+}
+
+/// Events of an aggregate within a stretch.
+struct StretchPage {
+    events: Vec<Event>,
+    /// The sequence after which the next page begins; none at the end of the stretch.
+    next: Option<i64>,
+}
+
+async fn read_stretch(
+    pool: &PgPool,
+    aggregate_id: &str,
+    sequence: i64,
+    stretch: Stretch,
+) -> Result<StretchPage, StoreError> {
+    let page = read_aggregate(pool, Health::AGGREGATE, aggregate_id, sequence, PAGE).await?;
+    let is_full = page.len() as i64 == PAGE;
+    let mut events: Vec<Event> = page.into_iter().map(|stored| stored.event).collect();
+    let last = events.last().map(|last| (last.sequence, last.position.0));
+    events.retain(|event| event.position.0 <= stretch.through);
+    let next = last.filter(|(_, position)| is_full && *position <= stretch.through);
+    Ok(StretchPage { events, next: next.map(|(sequence, _)| sequence) })
+}
+
+/// The sequence of the last event of an aggregate that lies before the stretch, or within it and was recorded
+/// before a moment; 0 where there is none. A binary search: within an aggregate, sequence and position grow
+/// together, and within a stretch the time with them.
 async fn sequence_before(
     pool: &PgPool,
     aggregate_id: &str,
     moment: Timestamp,
+    stretch: Stretch,
 ) -> Result<i64, StoreError> {
     let sequence = sqlx::query_scalar(
         "with recursive place (low, high) as (
@@ -194,10 +270,11 @@ async fn sequence_before(
                  select sequence from events where aggregate_type = $1 and aggregate_id = $2
                  order by sequence desc limit 1), 0)
              union all
-             select case when probe.recorded_at >= $3 then low else probe.sequence end,
-                    case when probe.recorded_at >= $3 then (low + high) / 2 else high end
+             select case when probe.is_after then low else probe.sequence end,
+                    case when probe.is_after then (low + high) / 2 else high end
              from place cross join lateral (
-                 select sequence, recorded_at from events
+                 select sequence, position > $5 or position > $4 and recorded_at >= $3 as is_after
+                 from events
                  where aggregate_type = $1 and aggregate_id = $2 and sequence >= (low + high) / 2
                  order by sequence limit 1
              ) as probe
@@ -208,6 +285,8 @@ async fn sequence_before(
     .bind(Health::AGGREGATE)
     .bind(aggregate_id)
     .bind(moment)
+    .bind(stretch.after)
+    .bind(stretch.through)
     .fetch_one(pool)
     .await?;
     Ok(sequence)
