@@ -10,11 +10,22 @@ use pulsetrail_infra::store::{DecodeError, Event};
 
 use super::PROJECTOR;
 use super::timeline::{Change, Timeline};
-use crate::analytics::{CheckRow, ScheduleRow, TransitionRow, name_of};
+use crate::analytics::{CheckRow, ScheduleRow, Status, TransitionRow, name_of};
 
-/// What is known of each monitor, up to the last event that was taken in.
+/// What is known of each monitor that is not archived, up to the last event that was taken in. Nothing changes
+/// the status of an archived one, so it is forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Timelines(pub(super) HashMap<MonitorId, Timeline>);
+
+impl Timelines {
+    /// Forgets an archived monitor, and gives memory back when most of it is unused.
+    fn forget(&mut self, monitor_id: MonitorId) {
+        self.0.remove(&monitor_id);
+        if self.0.capacity() > 4 * self.0.len().max(1_024) {
+            self.0.shrink_to(2 * self.0.len());
+        }
+    }
+}
 
 /// The rows of a run of events, and where it ends.
 #[derive(Debug, Default)]
@@ -46,25 +57,30 @@ impl Batch {
 
     fn take_one(&mut self, timelines: &mut Timelines, event: &Event) -> Result<(), DecodeError> {
         let Some(monitor_id) = event.monitor_id() else { return Ok(()) };
-        let change = match event.aggregate_type.as_str() {
+        match event.aggregate_type.as_str() {
             Monitor::AGGREGATE => {
                 let decoded = event.monitor_event()?;
                 self.schedules.push(ScheduleRow::new(event, monitor_id, &decoded));
                 let timeline = timelines.0.entry(monitor_id).or_default();
-                timeline.monitor(&decoded, event.recorded_at).map(|change| (change, timeline))
+                if let Some(change) = timeline.monitor(&decoded, event.recorded_at) {
+                    self.transitions.push(transition(event, monitor_id, change, timeline));
+                }
+                if timeline.status == Status::Archived {
+                    timelines.forget(monitor_id);
+                }
             }
             Health::AGGREGATE => {
                 let decoded = event.health_event()?;
                 if let HealthEvent::CheckCompleted(result) = &decoded {
                     self.checks.push(CheckRow::new(event, monitor_id, result));
                 }
-                let timeline = timelines.0.entry(monitor_id).or_default();
-                timeline.health(&decoded).map(|change| (change, timeline))
+                // A late result of an archived monitor is a row, and no change.
+                let Some(timeline) = timelines.0.get_mut(&monitor_id) else { return Ok(()) };
+                if let Some(change) = timeline.health(&decoded) {
+                    self.transitions.push(transition(event, monitor_id, change, timeline));
+                }
             }
-            _ => None,
-        };
-        if let Some((change, timeline)) = change {
-            self.transitions.push(transition(event, monitor_id, change, timeline));
+            _ => {}
         }
         Ok(())
     }
@@ -123,13 +139,17 @@ mod tests {
         }
     }
 
-    fn history() -> Vec<Event> {
-        let check = json!({
+    fn check() -> serde_json::Value {
+        json!({
             "check_id": Uuid::from_u128(9), "region": "eu",
             "scheduled_at": "1970-01-01T00:00:03Z", "started_at": "1970-01-01T00:00:03Z",
             "outcome": "up", "timings_us": {"dns": 0, "connect": 0, "tls": 0, "first_byte": 0,
             "total": 1}, "attempts": 1, "config_version": 1, "valid_for_ms": 1_000,
-        });
+        })
+    }
+
+    fn history() -> Vec<Event> {
+        let check = check();
         vec![
             event(1, ("monitor", "MonitorPaused"), &json!({})),
             event(2, ("monitor", "MonitorResumed"), &json!({})),
@@ -152,6 +172,36 @@ mod tests {
         assert_eq!(statuses, [(1, "paused"), (2, "pending"), (4, "up"), (6, "archived")]);
         assert_eq!(batch.events, 6);
         assert_eq!(batch.end.unwrap().0, Position(6));
+    }
+
+    #[test]
+    fn archived_monitors_are_forgotten_and_what_comes_late_is_a_check_that_changes_nothing() {
+        let mut timelines = Timelines::default();
+        let of = |monitor: u128, event: Event| Event {
+            aggregate_id: Uuid::from_u128(monitor).to_string(),
+            ..event
+        };
+        let all: Vec<u128> = (1..=20_000).collect();
+        for kind in ["MonitorResumed", "MonitorArchived"] {
+            let events: Vec<Event> =
+                all.iter().map(|id| of(*id, event(1, ("monitor", kind), &json!({})))).collect();
+            Batch::default().take(&mut timelines, &events);
+            let known = if kind == "MonitorArchived" { 0 } else { all.len() };
+            assert_eq!(timelines.0.len(), known);
+        }
+        assert!(timelines.0.capacity() < 5_000, "{}", timelines.0.capacity());
+        let mut late = Batch::default();
+        let went_down = json!({
+            "since": "1970-01-01T00:00:03Z", "check_id": Uuid::from_u128(9),
+            "cause": {"cause": "connect_refused", "detail": "refused"},
+        });
+        let events = [
+            event(2, ("health", "CheckCompleted"), &check()),
+            event(3, ("health", "WentDown"), &went_down),
+        ];
+        late.take(&mut timelines, &events);
+        assert_eq!((late.checks.len(), late.transitions.len(), late.dead.len()), (1, 0, 0));
+        assert!(timelines.0.is_empty());
     }
 
     #[test]

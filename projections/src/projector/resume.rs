@@ -81,7 +81,7 @@ struct VoteRow {
     newest: Timestamp,
 }
 
-/// What was known of each monitor after the event at `position`, from the rows up to it.
+/// What was known of each monitor that was not archived after the event at `position`, from the rows up to it.
 async fn load_timelines(client: &Client, position: Position) -> Result<Timelines, ProjectorError> {
     let mut timelines = Timelines::default();
     if position == Position::START {
@@ -91,7 +91,8 @@ async fn load_timelines(client: &Client, position: Position) -> Result<Timelines
         .query(
             "select monitor_id, argMax(status, position) as status,
                     argMax(health, position) as health, argMax(settled_at, position) as settled_at
-             from transitions where position <= ? group by monitor_id",
+             from transitions where position <= ? group by monitor_id
+             having status != 'archived'",
         )
         .bind(position.0)
         .fetch_all()

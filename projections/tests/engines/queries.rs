@@ -75,6 +75,44 @@ async fn an_uptime_follows_from_the_log_to_the_second_also_as_it_was_known_befor
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_uptime_of_more_monitors_than_are_read_at_a_time_is_whole() {
+    let cell = Cell::start().await;
+    let reader = cell.reader().await;
+    let first = reader.monitor(0, "first", json!({})).await;
+    sqlx::query(
+        "with copies as (
+            select gen_random_uuid() as id, payload, organization_id from events, generate_series(1, 1100)
+            where event_type = 'MonitorRegistered' and organization_id = $1)
+         insert into events (aggregate_type, aggregate_id, sequence, organization_id, event_type,
+                             event_version, payload, metadata, recorded_at)
+         select 'monitor', id::text, 1, organization_id, 'MonitorRegistered', '1.0',
+                jsonb_set(payload::jsonb, '{monitor_id}', to_jsonb(id)), '{}', $2
+         from copies",
+    )
+    .bind(reader.organization_id)
+    .bind(at(0))
+    .execute(&cell.store.write)
+    .await
+    .unwrap();
+    first.check(60, "up").await;
+    first.went_down(120).await;
+    cell.projected().await;
+    let window = "from=2026-01-01T00:00:00Z&to=2026-01-01T00:03:00Z";
+    let all = reader.read(&format!("/api/v1/uptime?{window}")).await;
+    let monitors = all["monitors"].as_array().unwrap();
+    let mut ids: Vec<&str> =
+        monitors.iter().map(|one| one["monitor_id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!((monitors.len(), ids.len()), (1_101, 1_101));
+    assert_eq!((number(&all, "up_seconds"), number(&all, "down_seconds")), (60.0, 60.0));
+    assert_eq!(number(&all, "unknown_seconds"), 1_101.0 * 180.0 - 120.0);
+    assert_eq!((&all["checks_total"], &all["outages"]), (&json!(1), &json!(1)));
+    let of_first = monitors.iter().find(|one| one["monitor_id"] == json!(first.id)).unwrap();
+    assert_eq!((number(of_first, "down_seconds"), &of_first["name"]), (60.0, &json!("first")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn checks_are_listed_newest_first_page_by_page() {
     let cell = Cell::start().await;
     let reader = cell.reader().await;

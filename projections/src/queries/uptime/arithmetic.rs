@@ -1,14 +1,17 @@
 //! How long a monitor was up, down, paused or unknown within a window: pure arithmetic over its
 //! transitions. Times are microseconds since the epoch.
 
+use std::collections::VecDeque;
+
 use crate::analytics::Status;
 
 /// From `at` on the status holds, until a transition of a higher position says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Transition {
     pub(super) at: i64,
-    pub(super) position: i64,
     pub(super) status: Status,
+    /// No transition of a higher position reaches back before this.
+    pub(super) settled_at: i64,
 }
 
 /// How long each status held, in microseconds. The sum is the length of the window, times the number of
@@ -55,35 +58,77 @@ impl Durations {
     }
 }
 
-/// The durations within `from..to`, from transitions in any order. At a moment t the status is that of
-/// the highest position among the transitions with `at` <= t: an outage that was found out later
-/// reaches back over what was thought before.
-pub(super) fn durations(transitions: &[Transition], from: i64, to: i64) -> Durations {
-    let mut in_order: Vec<&Transition> = transitions.iter().filter(|next| next.at < to).collect();
-    in_order.sort_unstable_by_key(|transition| (transition.at, transition.position));
-    let mut durations = Durations::default();
-    let mut current: Option<&Transition> = None;
-    let mut reached = from;
-    // The status of the piece before, so that an outage in several pieces is counted once.
-    let mut before = None;
-    let mut piece = |status: Option<Status>, until: i64| {
-        if until > reached {
-            durations.add(status, i128::from(until) - i128::from(reached));
-            if status == Some(Status::Down) && before != status {
-                durations.outages += 1;
-            }
-            reached = until;
-            before = status;
-        }
-    };
-    for next in in_order {
-        if current.is_none_or(|current| current.position < next.position) {
-            piece(current.map(|current| current.status), next.at);
-            current = Some(next);
+/// Adds up the durations within a window from transitions in the order of their positions, one at a time. It
+/// keeps only those that a later one may still reach back over, which are a few, however many it takes.
+///
+/// At a moment t the status is that of the highest position among the transitions with `at` <= t: an outage
+/// that was found out later reaches back over what was thought before.
+#[derive(Debug)]
+pub(super) struct Fold {
+    to: i64,
+    durations: Durations,
+    /// Up to here the durations are added up.
+    reached: i64,
+    /// The status before `reached`, so that an outage in several pieces is counted once.
+    before: Option<Status>,
+    /// What holds from `reached` on, until the first unsettled transition.
+    current: Option<Status>,
+    /// Each moment later than the one before.
+    unsettled: VecDeque<(i64, Status)>,
+}
+
+impl Fold {
+    pub(super) fn new(from: i64, to: i64) -> Self {
+        Self {
+            to,
+            durations: Durations::default(),
+            reached: from,
+            before: None,
+            current: None,
+            unsettled: VecDeque::new(),
         }
     }
-    piece(current.map(|current| current.status), to);
-    durations
+
+    /// Takes the transition of the next position.
+    pub(super) fn push(&mut self, transition: Transition) {
+        while self.unsettled.back().is_some_and(|(at, _)| *at >= transition.at) {
+            self.unsettled.pop_back();
+        }
+        self.unsettled.push_back((transition.at, transition.status));
+        while let Some((at, status)) = self.unsettled.front().copied()
+            && at <= transition.settled_at
+        {
+            self.unsettled.pop_front();
+            self.change(at, status);
+        }
+    }
+
+    /// The durations, once all transitions were taken.
+    pub(super) fn finish(mut self) -> Durations {
+        for (at, status) in std::mem::take(&mut self.unsettled) {
+            self.change(at, status);
+        }
+        self.add_until(self.to);
+        self.durations
+    }
+
+    fn change(&mut self, at: i64, status: Status) {
+        self.add_until(at);
+        self.current = Some(status);
+    }
+
+    fn add_until(&mut self, moment: i64) {
+        let until = moment.min(self.to);
+        if until <= self.reached {
+            return;
+        }
+        self.durations.add(self.current, i128::from(until) - i128::from(self.reached));
+        if self.current == Some(Status::Down) && self.before != self.current {
+            self.durations.outages += 1;
+        }
+        self.reached = until;
+        self.before = self.current;
+    }
 }
 
 #[cfg(test)]

@@ -2,21 +2,23 @@
 //! were up within a window.
 
 mod arithmetic;
+mod organization;
 mod read;
 mod slots;
 mod window;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use chrono::Utc;
 use pulsetrail_domain::{MonitorId, Timestamp, timestamp_from_millis};
 use pulsetrail_infra::http::{Identity, Problem};
 use schemars::JsonSchema;
 use serde::Serialize;
-use sqlx::Row as _;
 
-use self::arithmetic::{Durations, durations};
-use self::read::{Known, Scope, read};
+use self::arithmetic::Durations;
+use self::organization::{Answer, Monitors};
+use self::read::{Scope, read};
 use self::slots::SlotCounts;
 use self::window::{Window, WindowParameters};
 use super::extract::{MonitorPath, Parameters};
@@ -46,8 +48,9 @@ pub(super) struct UptimeBody {
     outages: u64,
 }
 
-/// The uptime of all monitors together, and of each.
-#[derive(Debug, Serialize, JsonSchema)]
+/// The uptime of all monitors together, and of each. It is written piece by piece ([`organization`]).
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it describes what is written")]
 pub(super) struct OrganizationUptimeBody {
     #[serde(flatten)]
     total: UptimeBody,
@@ -72,16 +75,6 @@ struct Uptime {
 }
 
 impl Uptime {
-    fn new(known: &Known, window: Window) -> Self {
-        let (from, to) = (window.from.timestamp_micros(), window.to.timestamp_micros());
-        Self {
-            durations: durations(&known.transitions, from, to),
-            slots: known.slots,
-            checks_total: known.checks_total,
-            checks_up: known.checks_up,
-        }
-    }
-
     fn plus(self, other: Self) -> Self {
         Self {
             durations: self.durations.plus(other.durations),
@@ -143,10 +136,9 @@ pub(super) async fn of_monitor(
     }
     let window = parameters.window(now())?;
     require_monitor(&state.store, identity.organization_id, monitor_id).await?;
-    let scope =
-        Scope { organization_id: identity.organization_id.0, monitor_id: Some(monitor_id.0) };
-    let known = read(&state.clickhouse, scope, window).await?.remove(&monitor_id.0);
-    Ok(Json(Uptime::new(&known.unwrap_or_default(), window).body(window)))
+    let scope = Scope { organization_id: identity.organization_id.0, monitors: &[monitor_id.0] };
+    let uptime = read(&state.clickhouse, scope, window).await?.remove(&monitor_id.0);
+    Ok(Json(uptime.unwrap_or_default().body(window)))
 }
 
 /// Says how long all of an organization's monitors were up within a window, and each of them.
@@ -169,33 +161,8 @@ pub(super) async fn of_organization(
     identity: Identity,
     State(state): State<QueryState>,
     Parameters(parameters): Parameters<WindowParameters>,
-) -> Result<Json<OrganizationUptimeBody>, Problem> {
+) -> Result<Response, Problem> {
     let window = parameters.window(now())?;
-    let tag = parameters.tag.as_deref();
-    let (tag_key, tag_value) = tag.and_then(|tag| tag.split_once(':')).unzip();
-    let rows = sqlx::query(
-        "select monitor_id, name from monitor_view
-         where organization_id = $1 and not archived
-           and ($2::text is null or config -> 'tags' ? $2 or config -> 'tags' ->> $3 = $4)
-         order by monitor_id",
-    )
-    .bind(identity.organization_id.0)
-    .bind(tag)
-    .bind(tag_key)
-    .bind(tag_value)
-    .fetch_all(&state.store.read)
-    .await?;
-    let scope = Scope { organization_id: identity.organization_id.0, monitor_id: None };
-    let known = read(&state.clickhouse, scope, window).await?;
-    let nothing = Known::default();
-    let mut total = Uptime::default();
-    let mut monitors = Vec::with_capacity(rows.len());
-    for row in rows {
-        let monitor_id = MonitorId(row.try_get("monitor_id")?);
-        let uptime = Uptime::new(known.get(&monitor_id.0).unwrap_or(&nothing), window);
-        total = total.plus(uptime);
-        let name = row.try_get("name")?;
-        monitors.push(MonitorUptimeBody { monitor_id, name, uptime: uptime.body(window) });
-    }
-    Ok(Json(OrganizationUptimeBody { total: total.body(window), monitors }))
+    let monitors = Monitors { organization_id: identity.organization_id, tag: parameters.tag };
+    Answer::begin(state, monitors, window).await
 }

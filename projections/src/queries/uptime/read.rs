@@ -1,4 +1,5 @@
-//! What an uptime is computed from, out of ClickHouse.
+//! What an uptime is computed from, out of ClickHouse: a page of monitors at a time, and of their transitions
+//! one at a time.
 
 use std::collections::HashMap;
 
@@ -8,27 +9,19 @@ use pulsetrail_infra::http::Problem;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::arithmetic::Transition;
-use super::slots::{SlotCounts, count_slots};
+use super::Uptime;
+use super::arithmetic::{Durations, Fold, Transition};
+use super::slots::count_slots;
 use super::window::Window;
 use crate::analytics::from_name;
 use crate::queries::checks::within_range;
 
-/// What is known of one monitor within a window.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    pub(super) transitions: Vec<Transition>,
-    pub(super) slots: SlotCounts,
-    pub(super) checks_total: u64,
-    pub(super) checks_up: u64,
-}
-
 /// Whose uptime is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scope {
+pub(super) struct Scope<'a> {
     pub(super) organization_id: Uuid,
-    /// One monitor; all of the organization's where there is none.
-    pub(super) monitor_id: Option<Uuid>,
+    /// A page of its monitors.
+    pub(super) monitors: &'a [Uuid],
 }
 
 #[derive(Row, Deserialize)]
@@ -36,7 +29,7 @@ struct TransitionColumns {
     #[serde(with = "clickhouse::serde::uuid")]
     monitor_id: Uuid,
     at_us: i64,
-    position: i64,
+    settled_at_us: i64,
     status: String,
 }
 
@@ -48,54 +41,86 @@ struct CheckCounts {
     up: u64,
 }
 
-/// Reads what is known, by monitor.
+/// Reads the uptime of each monitor of the scope; one of which nothing is known is unknown all the time.
 pub(super) async fn read(
     client: &Client,
-    scope: Scope,
+    scope: Scope<'_>,
     window: Window,
-) -> Result<HashMap<Uuid, Known>, Problem> {
-    let (transitions, counts) = tokio::try_join!(
-        transitions(client, scope, window).fetch_all::<TransitionColumns>(),
-        check_counts(client, scope, window).fetch_all::<CheckCounts>(),
+) -> Result<HashMap<Uuid, Uptime>, Problem> {
+    let counts = async {
+        let counts = check_counts(client, scope, window).fetch_all::<CheckCounts>().await;
+        counts.map_err(Problem::from)
+    };
+    let (mut durations, mut slots, counts) = tokio::try_join!(
+        durations(client, scope, window),
+        count_slots(client, scope, window),
+        counts
     )?;
-    let mut known: HashMap<Uuid, Known> = HashMap::new();
-    for row in transitions {
+    let mut counts: HashMap<Uuid, CheckCounts> =
+        counts.into_iter().map(|row| (row.monitor_id, row)).collect();
+    let uptimes = scope.monitors.iter().map(|monitor_id| {
+        let (checks_total, checks_up) =
+            counts.remove(monitor_id).map_or((0, 0), |row| (row.total, row.up));
+        let durations = durations.remove(monitor_id).unwrap_or_else(|| begin(window).finish());
+        let slots = slots.remove(monitor_id).unwrap_or_default();
+        (*monitor_id, Uptime { durations, slots, checks_total, checks_up })
+    });
+    Ok(uptimes.collect())
+}
+
+/// The durations of the monitors that have transitions.
+async fn durations(
+    client: &Client,
+    scope: Scope<'_>,
+    window: Window,
+) -> Result<HashMap<Uuid, Durations>, Problem> {
+    let mut durations = HashMap::new();
+    let mut current: Option<(Uuid, Fold)> = None;
+    let mut rows = transitions(client, scope, window).fetch::<TransitionColumns>()?;
+    while let Some(row) = rows.next().await? {
         let status = from_name(&row.status).map_err(Problem::internal)?;
-        let transition = Transition { at: row.at_us, position: row.position, status };
-        known.entry(row.monitor_id).or_default().transitions.push(transition);
+        let transition = Transition { at: row.at_us, status, settled_at: row.settled_at_us };
+        match &mut current {
+            Some((monitor_id, fold)) if *monitor_id == row.monitor_id => fold.push(transition),
+            _ => {
+                let mut fold = begin(window);
+                fold.push(transition);
+                if let Some((before, fold)) = current.replace((row.monitor_id, fold)) {
+                    durations.insert(before, fold.finish());
+                }
+            }
+        }
     }
-    for row in counts {
-        let known = known.entry(row.monitor_id).or_default();
-        (known.checks_total, known.checks_up) = (row.total, row.up);
-    }
-    for (monitor_id, slots) in count_slots(client, scope, window).await? {
-        known.entry(monitor_id).or_default().slots = slots;
-    }
-    Ok(known)
+    durations.extend(current.map(|(last, fold)| (last, fold.finish())));
+    Ok(durations)
+}
+
+fn begin(window: Window) -> Fold {
+    Fold::new(window.from.timestamp_micros(), window.to.timestamp_micros())
 }
 
 /// Whose rows, and recorded by when.
-pub(super) const SCOPE: &str = "organization_id = ? and (? or monitor_id = ?)
+pub(super) const SCOPE: &str = "organization_id = ? and monitor_id in ?
     and recorded_at <= fromUnixTimestamp64Micro(?)";
 
-pub(super) fn bind_scope(query: Query, scope: Scope, window: Window) -> Query {
+pub(super) fn bind_scope(query: Query, scope: Scope<'_>, window: Window) -> Query {
     let recorded_by = window.as_of.map_or(i64::MAX, |as_of| as_of.timestamp_micros());
-    query
-        .bind(scope.organization_id.to_string())
-        .bind(scope.monitor_id.is_none())
-        .bind(scope.monitor_id.unwrap_or_default().to_string())
-        .bind(within_range(recorded_by))
+    let monitors: Vec<String> = scope.monitors.iter().map(Uuid::to_string).collect();
+    query.bind(scope.organization_id.to_string()).bind(monitors).bind(within_range(recorded_by))
 }
 
-/// The transitions within the window, and of each monitor the one that holds at its start.
-fn transitions(client: &Client, scope: Scope, window: Window) -> Query {
+/// The transitions within the window, and of each monitor the one that holds at its start: monitor by monitor,
+/// in the order of positions, which is that of the table.
+fn transitions(client: &Client, scope: Scope<'_>, window: Window) -> Query {
     let query = format!(
-        "select monitor_id, toUnixTimestamp64Micro(at) as at_us, position, status
+        "select monitor_id, toUnixTimestamp64Micro(at) as at_us,
+                toUnixTimestamp64Micro(settled_at) as settled_at_us, status
          from transitions final
          where {SCOPE} and at < fromUnixTimestamp64Micro(?)
            and (at > fromUnixTimestamp64Micro(?) or (monitor_id, position) in (
                select monitor_id, max(position) from transitions
-               where {SCOPE} and at <= fromUnixTimestamp64Micro(?) group by monitor_id))"
+               where {SCOPE} and at <= fromUnixTimestamp64Micro(?) group by monitor_id))
+         order by monitor_id, position"
     );
     let from = within_range(window.from.timestamp_micros());
     let query = bind_scope(client.query(&query), scope, window)
@@ -105,7 +130,7 @@ fn transitions(client: &Client, scope: Scope, window: Window) -> Query {
 }
 
 /// The checks scheduled within the window. Those that the shield refused count neither way.
-fn check_counts(client: &Client, scope: Scope, window: Window) -> Query {
+fn check_counts(client: &Client, scope: Scope<'_>, window: Window) -> Query {
     let query = format!(
         "select monitor_id, count() as total, countIf(outcome = 'up') as up from checks final
          where {SCOPE} and outcome != 'blocked'

@@ -43,7 +43,7 @@ impl SlotCounts {
 /// Counts the checks that were due within the window, by monitor.
 pub(super) async fn count_slots(
     client: &Client,
-    scope: Scope,
+    scope: Scope<'_>,
     window: Window,
 ) -> Result<HashMap<Uuid, SlotCounts>, Problem> {
     let mut counting = Counting { client, scope, window, counts: HashMap::new(), runs: Vec::new() };
@@ -73,7 +73,7 @@ struct FilledColumns {
 
 struct Counting<'a> {
     client: &'a Client,
-    scope: Scope,
+    scope: Scope<'a>,
     window: Window,
     counts: HashMap<Uuid, SlotCounts>,
     /// Runs whose recorded checks are not counted yet.

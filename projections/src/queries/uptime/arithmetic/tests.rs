@@ -3,13 +3,20 @@ use proptest::prelude::*;
 use super::Status::{Archived, Down, Paused, Pending, Unknown, Up};
 use super::*;
 
-/// Transitions at the given moments, in the order of their positions.
+/// Transitions at the given moments, in the order of their positions; each may be reached back over.
 fn history(changes: &[(i64, Status)]) -> Vec<Transition> {
-    (1..).zip(changes).map(|(position, (at, status))| transition(*at, position, *status)).collect()
+    let unsettled = |(at, status): &(i64, Status)| Transition {
+        at: *at,
+        status: *status,
+        settled_at: i64::MIN,
+    };
+    changes.iter().map(unsettled).collect()
 }
 
-fn transition(at: i64, position: i64, status: Status) -> Transition {
-    Transition { at, position, status }
+fn durations(transitions: &[Transition], from: i64, to: i64) -> Durations {
+    let mut fold = Fold::new(from, to);
+    transitions.iter().for_each(|transition| fold.push(*transition));
+    fold.finish()
 }
 
 /// up, down, paused, unknown, outages within 100..200.
@@ -101,6 +108,20 @@ fn the_ratio_is_weighted_by_time() {
     assert_eq!(durations(&changes, 100, 200).uptime_ratio(), Some(0.75));
 }
 
+#[test]
+fn a_million_transitions_leave_a_few_to_be_remembered() {
+    let mut fold = Fold::new(0, 10_000_000);
+    for outage in 0..500_000 {
+        let recovered_at = outage * 20;
+        let up = Transition { at: recovered_at, status: Up, settled_at: recovered_at };
+        fold.push(up);
+        fold.push(Transition { at: recovered_at + 10, status: Down, ..up });
+        assert!(fold.unsettled.len() <= 1, "{}", fold.unsettled.len());
+    }
+    let found = fold.finish();
+    assert_eq!((found.up, found.down, found.outages), (5_000_000, 5_000_000, 500_000));
+}
+
 fn any_status() -> impl Strategy<Value = Status> {
     prop::sample::select(vec![Pending, Up, Down, Unknown, Paused, Archived])
 }
@@ -112,8 +133,7 @@ fn by_definition(transitions: &[Transition], from: i64, to: i64) -> Durations {
     for moment in from..to {
         let holds = transitions
             .iter()
-            .filter(|transition| transition.at <= moment)
-            .max_by_key(|transition| transition.position)
+            .rfind(|transition| transition.at <= moment)
             .map(|transition| transition.status);
         durations.add(holds, 1);
         durations.outages += u64::from(holds == Some(Down) && before != Some(Down));
@@ -130,6 +150,25 @@ proptest! {
         length in 0..40_i64,
     ) {
         let transitions = history(&changes);
+        let expected = by_definition(&transitions, from, from + length);
+        prop_assert_eq!(durations(&transitions, from, from + length), expected);
+    }
+
+    #[test]
+    fn what_is_settled_can_be_added_up_at_once(
+        changes in prop::collection::vec((0..40_i64, any_status(), any::<bool>()), 0..12),
+        from in 0..40_i64,
+        length in 0..40_i64,
+    ) {
+        let mut settled_at = i64::MIN;
+        let transitions: Vec<Transition> = changes
+            .into_iter()
+            .map(|(at, status, settles)| {
+                let at = at.max(settled_at);
+                settled_at = if settles { at } else { settled_at };
+                Transition { at, status, settled_at }
+            })
+            .collect();
         let expected = by_definition(&transitions, from, from + length);
         prop_assert_eq!(durations(&transitions, from, from + length), expected);
     }
