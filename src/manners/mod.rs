@@ -1,6 +1,7 @@
 //! What every route has: a request id, a limit of time, one form of errors, headers that keep browsers
 //! safe, compression, and one line in the log.
 
+mod host;
 mod observe;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub(crate) fn with_manners(routes: Router, settings: &Settings) -> Router {
         .layer(from_fn_with_state(time, limit_time))
         .layer(from_fn(limit_headers))
         .layer(from_fn(refuse_nul))
+        .layer(from_fn(host::require_host))
         .layer(CatchPanicLayer::custom(|_| Problem::internal("a handler panicked").into_response()))
         .layer(CompressionLayer::new())
         .layer(from_fn_with_state(secure, protect));

@@ -1,7 +1,7 @@
 //! The layers alone, over routes of the tests' own.
 
 use axum::body::{Body, to_bytes};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Version};
 use axum::routing::get;
 use tower::ServiceExt as _;
 
@@ -30,7 +30,7 @@ async fn ask(routes: Router, request: Request) -> (u16, HeaderMap, serde_json::V
 }
 
 fn request(path: &str) -> Request {
-    Request::get(path).body(Body::empty()).unwrap()
+    Request::get(path).header("host", "status.test").body(Body::empty()).unwrap()
 }
 
 #[tokio::test]
@@ -62,8 +62,8 @@ async fn a_request_has_no_more_headers_than_it_may() {
         }
         request
     };
-    // Two are made here: the request's id and its trace.
-    assert_eq!(ask(routes(&[]), with(MAX_HEADERS - 2)).await.0, 200);
+    // Besides the host, two are made here: the request's id and its trace.
+    assert_eq!(ask(routes(&[]), with(MAX_HEADERS - 3)).await.0, 200);
     let (status, headers, body) = ask(routes(&[]), with(MAX_HEADERS)).await;
     assert_eq!((status, &body["code"]), (431, &"too_many_headers".into()));
     assert!(headers.contains_key("x-request-id"));
@@ -79,9 +79,31 @@ async fn no_route_is_given_a_nul() {
 }
 
 #[tokio::test]
+async fn a_request_of_http_1_1_names_one_host() {
+    let of = |version: Version, hosts: &[&str]| {
+        let mut request = Request::get("/fine").version(version);
+        for host in hosts {
+            request = request.header("host", *host);
+        }
+        request.body(Body::empty()).unwrap()
+    };
+    for (version, hosts, status) in [
+        (Version::HTTP_11, &["a.test"][..], 200),
+        (Version::HTTP_11, &[], 400),
+        (Version::HTTP_11, &["a.test", "b.test"], 400),
+        // They have none, or it is in the address.
+        (Version::HTTP_10, &[], 200),
+        (Version::HTTP_2, &[], 200),
+    ] {
+        let (got, _, body) = ask(routes(&[]), of(version, hosts)).await;
+        assert_eq!(got, status, "{version:?} {hosts:?}: {body}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_a_problem_too() {
     assert_eq!(ask(routes(&[]), request("/nowhere")).await.2["code"], "not_found");
-    let post = Request::post("/fine").body(Body::empty()).unwrap();
+    let post = Request::post("/fine").header("host", "status.test").body(Body::empty()).unwrap();
     let (status, headers, body) = ask(routes(&[]), post).await;
     assert_eq!((status, &body["code"]), (405, &"method_not_allowed".into()));
     assert_eq!(headers["allow"], "GET,HEAD");
@@ -99,8 +121,13 @@ async fn browsers_are_told_to_be_careful() {
 
 #[tokio::test]
 async fn other_sites_are_let_in_only_where_that_was_set() {
-    let from =
-        |origin: &str| Request::get("/fine").header("origin", origin).body(Body::empty()).unwrap();
+    let from = |origin: &str| {
+        Request::get("/fine")
+            .header("host", "status.test")
+            .header("origin", origin)
+            .body(Body::empty())
+            .unwrap()
+    };
     let allowed = async |variables: &[(&str, &str)], origin: &str| {
         ask(routes(variables), from(origin)).await.1.contains_key("access-control-allow-origin")
     };
@@ -117,6 +144,7 @@ async fn a_preflight_is_answered_to_the_sites_that_were_set_and_to_no_other() {
         Request::builder()
             .method(Method::OPTIONS)
             .uri("/fine")
+            .header("host", "status.test")
             .header("origin", origin)
             .header("access-control-request-method", "PATCH")
             .header("access-control-request-headers", "authorization,if-match,idempotency-key")
@@ -149,7 +177,8 @@ async fn a_preflight_is_answered_to_the_sites_that_were_set_and_to_no_other() {
 #[tokio::test]
 async fn a_request_id_is_taken_over_where_it_is_a_good_one() {
     let id = async |id: &str| {
-        let request = Request::get("/fine").header("x-request-id", id);
+        let request =
+            Request::get("/fine").header("host", "status.test").header("x-request-id", id);
         let answer = ask(routes(&[]), request.body(Body::empty()).unwrap()).await;
         answer.1["x-request-id"].to_str().unwrap().to_owned()
     };
