@@ -71,7 +71,7 @@ const TABLE: &[Row] = &[
     ("get", "/api/v1/uptime", Nothing, [401, 200, 200, 200, 200, 200]),
     ("get", "/api/v1/egress/policy", Nothing, [401, 200, 200, 200, 200, 200]),
     ("get", "/api/v1/egress/blocks", Nothing, [401, 200, 200, 200, 200, 200]),
-    ("get", "/api/v1/system", Nothing, [401, 200, 200, 200, 200, 200]),
+    ("get", "/api/v1/system", Nothing, [401, 403, 403, 403, 403, 200]),
     ("get", "/api/v1/public/system", Nothing, [200, 200, 200, 200, 200, 200]),
     // No WebSocket is asked for.
     ("get", "/api/v1/live", Nothing, [401, 400, 400, 400, 400, 400]),

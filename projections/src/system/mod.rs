@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use pulsetrail_domain::Region;
-use pulsetrail_infra::http::Identity;
+use pulsetrail_infra::http::{Identity, Problem};
 use pulsetrail_infra::instances::LiveProbers;
 use pulsetrail_infra::kafka::Kafka;
 use tokio::sync::Mutex;
@@ -62,7 +62,10 @@ impl Installation {
     }
 }
 
-/// Shows what is alive: copies of roles, leases, queues, engines, and how long jobs take.
+/// Shows operators what is alive: copies of roles, leases, queues, engines, and how long jobs take.
+///
+/// It names hosts and processes of the installation. Numbers alone are open to anybody at
+/// `/api/v1/public/system`.
 #[utoipa::path(
     get,
     path = "/api/v1/system",
@@ -72,11 +75,12 @@ impl Installation {
     security(("bearer" = []), ("cookie" = [])),
 )]
 pub(crate) async fn show(
-    _: Identity,
+    identity: Identity,
     State(state): State<QueryState>,
     Parameters(NoParameters {}): Parameters<NoParameters>,
-) -> Json<SystemBody> {
-    Json(SystemBody::clone(&*state.installation().look(&state).await))
+) -> Result<Json<SystemBody>, Problem> {
+    identity.may_operate()?;
+    Ok(Json(SystemBody::clone(&*state.installation().look(&state).await)))
 }
 
 /// Shows how much is alive, to anybody: numbers alone.
