@@ -219,7 +219,8 @@ pub(crate) async fn serve(
     )
     .context("PULSETRAIL_KAFKA_BROKERS")?;
     let limits = LiveLimits { connections_per_person: settings.live_connections_per_person };
-    let hub = LiveHub::start(store.clone(), authenticator.clone(), limits, shutdown.clone());
+    let tasks = ready.tasks();
+    let hub = LiveHub::start(store.clone(), authenticator.clone(), limits, tasks, shutdown.clone());
     let probers = LiveProbers::default();
     let commands = commands.told_by(hub.awaited_checks()).hearing(probers.clone());
     let installation = Installation::new(kafka.clone(), settings.regions.clone(), probers.clone());

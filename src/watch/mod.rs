@@ -141,16 +141,25 @@ impl Watcher {
         }
     }
 
-    /// What is asked for on a new connection.
+    /// What is asked for on a new connection. Where one message cannot name all monitors, each but the last says
+    /// that more follow: the events of all of them then come in one order, of which the cursor is the end.
     fn subscriptions(&self) -> Vec<Value> {
-        let subscribe = |monitors: Value| match self.cursor {
-            Some(after) => json!({"type": "subscribe", "monitors": monitors, "after": after}),
-            None => json!({"type": "subscribe", "monitors": monitors}),
+        let subscribe = |monitors: Value| {
+            let mut message = json!({"type": "subscribe", "monitors": monitors});
+            if let Some(after) = self.cursor {
+                message["after"] = after.into();
+            }
+            message
         };
         if self.monitors.is_empty() {
             return vec![subscribe(json!("all"))];
         }
-        self.monitors.chunks(NAMES_IN_ONE).map(|some| subscribe(json!(some))).collect()
+        let mut messages: Vec<Value> =
+            self.monitors.chunks(NAMES_IN_ONE).map(|some| subscribe(json!(some))).collect();
+        if let Some((_last, others)) = messages.split_last_mut() {
+            others.iter_mut().for_each(|message| message["more"] = true.into());
+        }
+        messages
     }
 
     async fn show(&mut self, mut socket: Socket) -> anyhow::Result<Over> {
@@ -197,7 +206,7 @@ impl Watcher {
                 self.cursor = position;
             }
             Some("error") => match message["code"].as_str() {
-                Some("not_found" | "malformed" | "too_many_monitors") => {
+                Some("not_found" | "malformed" | "too_many_monitors" | "unknown_position") => {
                     bail!("{}", message["detail"].as_str().unwrap_or_default());
                 }
                 _ => {
@@ -214,6 +223,28 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn monitors_that_one_message_cannot_name_are_asked_for_together() {
+        let watcher = |monitors: usize| Watcher {
+            address: "ws://127.0.0.1/".parse().unwrap(),
+            token: HeaderValue::from_static("Bearer"),
+            monitors: (0..monitors as u128).map(Uuid::from_u128).collect(),
+            cursor: Some(7),
+            json: true,
+            colour: false,
+        };
+        let more = |messages: &[Value]| -> Vec<bool> {
+            messages.iter().map(|message| message["more"] == true).collect()
+        };
+        let messages = watcher(2_500).subscriptions();
+        assert_eq!(more(&messages), [true, true, false]);
+        assert!(messages.iter().all(|message| message["after"] == 7));
+        let named = messages.iter().map(|message| message["monitors"].as_array().unwrap().len());
+        assert_eq!(named.collect::<Vec<_>>(), [1_000, 1_000, 500]);
+        assert_eq!(more(&watcher(1_000).subscriptions()), [false]);
+        assert_eq!(watcher(0).subscriptions()[0]["monitors"], "all");
+    }
 
     #[test]
     fn the_feed_is_where_the_interface_is() {

@@ -215,7 +215,8 @@ async fn listen(user: &User, last_seen: Option<i64>, count: usize) -> Vec<i64> {
     loop {
         let ids: Vec<i64> = text
             .split_inclusive("\n\n")
-            .filter(|block| block.ends_with("\n\n"))
+            // What has a name is no event of a monitor.
+            .filter(|block| block.ends_with("\n\n") && !block.contains("event: "))
             .filter_map(|block| block.lines().find_map(|line| line.strip_prefix("id: ")))
             .map(|id| id.parse().unwrap())
             .collect();

@@ -60,17 +60,25 @@ impl Ingress {
         if safe && !parts.headers.contains_key(header::UPGRADE) {
             return true;
         }
-        match text(&parts.headers, "sec-fetch-site") {
-            Some(site) if site != "same-origin" => return false,
-            _ => {}
+        parts.headers.contains_key(header::ORIGIN) && !self.comes_from_elsewhere(parts)
+    }
+
+    /// Whether a browser says that it sent the request from a page of another origin. With a GET for a page of the
+    /// same origin it says nothing, unless it comes over TLS.
+    #[must_use]
+    pub fn comes_from_elsewhere(&self, parts: &Parts) -> bool {
+        if text(&parts.headers, "sec-fetch-site").is_some_and(|site| site != "same-origin") {
+            return true;
         }
-        let Some(origin) = text(&parts.headers, "origin") else { return false };
-        match &self.public_origin {
+        let Some(origin) = parts.headers.get(header::ORIGIN) else { return false };
+        let Ok(origin) = origin.to_str() else { return true };
+        let is_own = match &self.public_origin {
             Some(public) => origin.eq_ignore_ascii_case(public),
             None => text(&parts.headers, "host").is_some_and(|host| {
                 origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host))
             }),
-        }
+        };
+        !is_own
     }
 }
 
@@ -137,6 +145,14 @@ mod tests {
         assert!(!counts(&bare, "POST", &[("origin", "http://evil.test"), host]));
         assert!(!counts(&bare, "POST", &[("origin", "null"), host]));
         assert!(!counts(&bare, "DELETE", &[own, host, ("sec-fetch-site", "same-site")]));
+        let elsewhere = |headers: &[(&str, &str)]| {
+            bare.comes_from_elsewhere(&parts("GET", "192.0.2.1:1", headers))
+        };
+        assert!(!elsewhere(&[host]) && !elsewhere(&[own, host]));
+        assert!(!elsewhere(&[host, ("sec-fetch-site", "same-origin")]));
+        assert!(elsewhere(&[("origin", "http://evil.test"), host]));
+        assert!(elsewhere(&[("origin", "null"), host]));
+        assert!(elsewhere(&[host, ("sec-fetch-site", "cross-site")]));
         let public_origin = Some("https://status.test".to_owned());
         let behind = Ingress { public_origin, ..Ingress::default() };
         assert!(counts(&behind, "POST", &[("origin", "https://status.test"), ("host", "inner:1")]));

@@ -36,4 +36,4 @@ pub use rate_limit::{RateLimit, RateSettings};
 pub use request_time::RequestTime;
 pub use shared_limit::SharedLimit;
 pub use shares::SharesLimit;
-pub use tickets::Ticket;
+pub use tickets::{Ticket, TicketUse};

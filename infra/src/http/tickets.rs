@@ -1,4 +1,4 @@
-//! One-time tickets: what a browser shows where it can set no header.
+//! Tickets: what a browser shows where it can set no header.
 
 use std::collections::HashSet;
 
@@ -10,16 +10,51 @@ use uuid::Uuid;
 use super::authenticator::secret_hash;
 use super::{Authenticator, Credential, Identity, Problem, TokenClaims};
 
-/// How long a ticket is good for, in seconds: a browser uses it at once.
+/// How long a ticket waits for its first use, in seconds: a browser uses it at once.
 const LASTS_SECONDS: i32 = 30;
+/// How long after its first use a ticket for [`TicketUse::Again`] is good, in seconds; never longer than the credential
+/// that it stands for.
+const LASTS_AGAIN_SECONDS: i32 = 3_600;
 
-/// A ticket for its owner. It stands in a URL, and so is good once and not for long.
+/// A ticket for its owner. It stands in a URL, and so is not good for long.
 #[derive(Debug)]
 pub struct Ticket {
     /// What is shown.
     pub secret: String,
-    /// How long it is good for, in seconds.
+    /// How long it waits for its first use, in seconds.
     pub expires_in: i32,
+}
+
+/// How a ticket is used. One that was used in one way is not good for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TicketUse {
+    /// Once: for a client that asks for a new ticket when it comes back.
+    Once,
+    /// Again and again for an hour after the first time: for an event source, which comes back to the same address
+    /// by itself.
+    Again,
+}
+
+impl TicketUse {
+    /// Uses a ticket up, or marks it as one that comes again. The row says whether it is `good`.
+    fn query(self) -> &'static str {
+        match self {
+            Self::Once => {
+                "delete from live_tickets where ticket_hash = $1 and not comes_again
+                 returning user_id, organization_id, session_id, api_key_id, ends_at,
+                           expires_at > clock_timestamp() as good"
+            }
+            Self::Again => {
+                "update live_tickets set
+                     comes_again = true,
+                     expires_at = case when comes_again then expires_at
+                                       else least(ends_at, clock_timestamp() + make_interval(secs => $2))
+                                  end
+                 where ticket_hash = $1 and expires_at > clock_timestamp()
+                 returning user_id, organization_id, session_id, api_key_id, ends_at, true as good"
+            }
+        }
+    }
 }
 
 impl Authenticator {
@@ -52,20 +87,22 @@ impl Authenticator {
         Ok(Ticket { secret, expires_in: LASTS_SECONDS })
     }
 
-    /// The caller that a ticket stands for. Whoever shows it first uses it up.
+    /// The caller that a ticket stands for.
     ///
     /// # Errors
     /// 401 where it is not good or its credential is not any more, 429 where there is too much of it,
     /// 503 where the tables cannot be read.
-    pub async fn redeem_ticket(&self, parts: &Parts, secret: &str) -> Result<Identity, Problem> {
-        let row = sqlx::query(
-            "delete from live_tickets where ticket_hash = $1
-             returning user_id, organization_id, session_id, api_key_id, ends_at,
-                       expires_at > clock_timestamp() as good",
-        )
-        .bind(secret_hash(secret))
-        .fetch_optional(&self.pool)
-        .await?;
+    pub async fn redeem_ticket(
+        &self,
+        parts: &Parts,
+        secret: &str,
+        ticket_use: TicketUse,
+    ) -> Result<Identity, Problem> {
+        let mut query = sqlx::query(ticket_use.query()).bind(secret_hash(secret));
+        if ticket_use == TicketUse::Again {
+            query = query.bind(f64::from(LASTS_AGAIN_SECONDS));
+        }
+        let row = query.fetch_optional(&self.pool).await?;
         let identity = match row {
             Some(row) if row.try_get("good")? => self.stands_for(&row).await?,
             _ => None,

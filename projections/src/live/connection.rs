@@ -12,7 +12,7 @@ use pulsetrail_infra::metrics;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::farewell::Farewell;
+use super::farewell::{self, Farewell};
 use super::message::{Refusal, ServerMessage};
 use super::queue::Item;
 use super::session::Session;
@@ -93,7 +93,10 @@ where
                         vec![ServerMessage::from(Refusal::new("malformed", detail)).into()]
                     }
                     Message::Ping(_) | Message::Pong(_) => continue,
-                    Message::Close(_) => return None,
+                    Message::Close(_) => {
+                        farewell::answer_close(socket).await;
+                        return None;
+                    }
                 }
             }
             _ = pings.tick() => {
@@ -108,7 +111,7 @@ where
                 let events = events.iter().map(|event| Message::Text(event.message.clone()));
                 events.chain(replayed.map(Message::from)).collect()
             }
-            item = session.queue.next(), if !session.is_replaying() => match item {
+            item = session.queue.next(), if !session.queue_waits() => match item {
                 Some(item) => burst(&mut session, item),
                 None => vec![session.take_end_of_queue().into()],
             },

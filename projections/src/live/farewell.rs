@@ -116,3 +116,13 @@ impl Farewell {
         let _ = timeout(GOODBYE_TIMEOUT, linger).await;
     }
 }
+
+/// Answers the close of a client with the same code (RFC 6455, 5.5.1): the library has the answer ready, and reading
+/// on sends it.
+pub(super) async fn answer_close<S, E>(socket: &mut S)
+where
+    S: Stream<Item = Result<Message, E>> + Unpin,
+{
+    let answer = async { while let Some(Ok(_)) = socket.next().await {} };
+    let _ = timeout(GOODBYE_TIMEOUT, answer).await;
+}

@@ -20,7 +20,7 @@ pub(super) struct Bounds {
 #[derive(Debug)]
 pub(super) struct Memory {
     bounds: Bounds,
-    /// Where the memory begins: the floor of an organization of which nothing was forgotten.
+    /// Where the memory begins: the floor of an organization that is not in it.
     start: Position,
     organizations: HashMap<OrganizationId, Recent>,
     /// Whose each event is, oldest first.
@@ -60,6 +60,21 @@ impl Memory {
         while self.order.len() > self.bounds.events || self.bytes > self.bounds.bytes {
             self.forget_oldest();
         }
+        if self.organizations.len() > 2 * self.bounds.events {
+            self.forget_the_quiet();
+        }
+    }
+
+    /// Forgets the organizations of which no event is left. The memory of every organization that it does not
+    /// know begins behind the last of their events then.
+    fn forget_the_quiet(&mut self) {
+        let start = &mut self.start;
+        self.organizations.retain(|_, recent| {
+            if recent.events.is_empty() {
+                *start = recent.floor.max(*start);
+            }
+            !recent.events.is_empty()
+        });
     }
 
     fn forget_oldest(&mut self) {
@@ -68,6 +83,10 @@ impl Memory {
         if let Some(event) = recent.events.pop_front() {
             self.bytes -= event.message.len();
             recent.floor = event.position;
+        }
+        if recent.events.is_empty() {
+            // Its room is given back: others may need as much, one after another.
+            recent.events = VecDeque::new();
         }
     }
 
@@ -161,6 +180,34 @@ mod tests {
         assert_eq!(page(&memory, 2, 11, 9), None);
         assert_eq!(page(&memory, 2, 12, 9), Some((vec![13, 14], 100)));
         assert_eq!(page(&memory, 3, 10, 9), Some((vec![], 100)));
+    }
+
+    #[test]
+    fn organizations_without_events_are_forgotten_when_they_are_many() {
+        let bounds = Bounds { events: 2, ..LOOSE };
+        let events: Vec<(i64, u128)> =
+            (11..1_011).map(|position| (position, position as u128)).collect();
+        let mut memory = memory(bounds, &events);
+        assert!(memory.organizations.len() <= 4, "{}", memory.organizations.len());
+        // A forgotten one is looked up in the store, for it had an event behind the position.
+        assert_eq!(
+            memory.page(organization(11), Position(10), Position(2_000), 9).map(|_| ()),
+            None
+        );
+        // One that has an event still reaches back to it, and a new one begins where the memory does.
+        assert_eq!(page(&memory, 1_010, 1_009, 9), Some((vec![], 100)));
+        memory.push(Arc::new(live(1_011, 7, 1)));
+        let page = memory.page(organization(7), Position(1_010), Position(2_000), 9).unwrap();
+        assert_eq!(page.events.len(), 1);
+    }
+
+    #[test]
+    fn an_organization_without_events_gives_its_room_back() {
+        let bounds = Bounds { events: 1_000, ..LOOSE };
+        let mut events: Vec<(i64, u128)> = (0..1_000).map(|number| (11 + number, 1)).collect();
+        events.extend((0..1_000).map(|number| (1_011 + number, 2)));
+        let memory = memory(bounds, &events);
+        assert_eq!(memory.organizations[&organization(1)].events.capacity(), 0);
     }
 
     #[test]

@@ -13,6 +13,10 @@ pub(super) enum ClientMessage {
         /// Everything after this position, too.
         #[serde(default)]
         after: Option<Position>,
+        /// More monitors are named in the next message: nothing is sent until a message without this, so that
+        /// the events of all of them come in one order.
+        #[serde(default)]
+        more: bool,
     },
     Unsubscribe {
         monitors: Named,
@@ -133,7 +137,11 @@ mod tests {
         let parse = |value: serde_json::Value| ClientMessage::parse(&value.to_string()).unwrap();
         let all = parse(json!({"type": "subscribe", "monitors": "all", "after": 5}));
         let after = Some(Position(5));
-        assert_eq!(all, ClientMessage::Subscribe { monitors: Named::All(All::All), after });
+        let monitors = Named::All(All::All);
+        assert_eq!(all, ClientMessage::Subscribe { monitors, after, more: false });
+        let more = parse(json!({"type": "subscribe", "monitors": ["a"], "more": true}));
+        let monitors = Named::Some(vec!["a".to_owned()]);
+        assert_eq!(more, ClientMessage::Subscribe { monitors, after: None, more: true });
         let some = parse(json!({"type": "unsubscribe", "monitors": ["a"]}));
         let monitors = Named::Some(vec!["a".to_owned()]);
         assert_eq!(some, ClientMessage::Unsubscribe { monitors });
@@ -151,6 +159,7 @@ mod tests {
             r#"{"type":"subscribe","monitors":[1]}"#,
             r#"{"type":"subscribe","monitors":"all","after":-1}"#,
             r#"{"type":"subscribe","monitors":"all","since":1}"#,
+            r#"{"type":"subscribe","monitors":"all","more":1}"#,
         ];
         for text in texts {
             assert_eq!(ClientMessage::parse(text).unwrap_err().code, "malformed", "{text}");

@@ -36,6 +36,7 @@ use pulsetrail_infra::awaited::AwaitedChecks;
 use pulsetrail_infra::http::{Authenticator, Problem};
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::store::{Event, Store, Tail, head};
+use pulsetrail_infra::supervised::Supervisor;
 use pulsetrail_infra::vitals::Stage;
 use serde::Deserialize;
 use tokio::sync::{Semaphore, watch};
@@ -48,7 +49,7 @@ use self::farewell::Farewell;
 use self::memory::Bounds;
 use self::session::Session;
 use self::switchboard::Switchboard;
-use self::tickets::Listener;
+use self::tickets::Caller;
 use crate::backoff::Backoff;
 use crate::queries::Parameters;
 
@@ -90,18 +91,21 @@ struct Inner {
 }
 
 impl LiveHub {
-    /// Starts to follow the log, from its head on, until `shutdown`, which closes every connection.
-    /// Must be called within a Tokio runtime.
+    /// Starts to follow the log, from its head on, until `shutdown`, which closes every connection. `tasks` owns
+    /// the feed's tasks: one that panics is started again, and misses nothing. Must be called within a Tokio runtime.
     #[must_use]
     pub fn start(
         store: Store,
         authenticator: Authenticator,
         limits: LiveLimits,
+        tasks: &Supervisor,
         shutdown: CancellationToken,
     ) -> Self {
-        let hub = Self::at(store, authenticator, limits, shutdown, Position::START);
-        tokio::spawn(hub.clone().follow());
-        tokio::spawn(hub.clone().watch_the_door());
+        let hub = Self::at(store, authenticator, limits, shutdown.clone(), Position::START);
+        let (feed, door, viewers) = (hub.clone(), hub.clone(), hub.clone());
+        tasks.keep_running("live-feed", &shutdown, move || feed.clone().follow());
+        tasks.keep_running("live-credentials", &shutdown, move || door.clone().watch_the_door());
+        tasks.keep_running("live-presence", &shutdown, move || presence::share(viewers.clone()));
         hub
     }
 
@@ -151,21 +155,7 @@ impl LiveHub {
     async fn follow(self) {
         let shutdown = self.inner.shutdown.clone();
         let mut backoff = Backoff::new();
-        let start = loop {
-            match head(&self.inner.store.read).await {
-                Ok(head) => break head,
-                Err(error) => {
-                    tracing::warn!(%error, "the live feed cannot start yet");
-                    backoff.wait(&shutdown).await;
-                }
-            }
-            if shutdown.is_cancelled() {
-                return;
-            }
-        };
-        *self.board() = Switchboard::new(BOUNDS, start);
-        self.inner.started.send_replace(true);
-        tokio::spawn(presence::share(self.clone()));
+        let Some(start) = self.begin(&mut backoff).await else { return };
         let mut tail = Tail::new(self.inner.store.read.clone(), start);
         loop {
             let next = tokio::select! {
@@ -183,6 +173,30 @@ impl LiveHub {
                 }
             }
         }
+    }
+
+    /// Where to follow the log from: its head, at first. After a failure it is where the feed stood. None at the
+    /// shutdown.
+    async fn begin(&self, backoff: &mut Backoff) -> Option<Position> {
+        if *self.inner.started.borrow() {
+            return Some(self.board().recover(BOUNDS));
+        }
+        let shutdown = &self.inner.shutdown;
+        let start = loop {
+            match head(&self.inner.store.read).await {
+                Ok(head) => break head,
+                Err(error) => {
+                    tracing::warn!(%error, "the live feed cannot start yet");
+                    backoff.wait(shutdown).await;
+                }
+            }
+            if shutdown.is_cancelled() {
+                return None;
+            }
+        };
+        *self.board() = Switchboard::new(BOUNDS, start);
+        self.inner.started.send_replace(true);
+        Some(start)
     }
 
     async fn publish(&self, events: &[Event]) {
@@ -211,7 +225,7 @@ impl LiveHub {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Opening {
-    #[expect(dead_code, reason = "the extractor of the listener reads it")]
+    #[expect(dead_code, reason = "the extractor of the caller reads it")]
     ticket: Option<String>,
 }
 
@@ -226,7 +240,7 @@ pub(crate) struct Opening {
     security(("bearer" = []), ("cookie" = [])),
 )]
 pub(crate) async fn connect(
-    Listener(identity): Listener,
+    Caller(identity): Caller,
     State(hub): State<LiveHub>,
     Parameters(_): Parameters<Opening>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,

@@ -67,10 +67,13 @@ impl Feeder {
     pub(super) fn put(&self, item: Item) -> Result<(), Full> {
         let size = item.bytes();
         let waiting = self.bytes.fetch_add(size, Ordering::Relaxed);
-        if waiting > 0 && waiting + size > QUEUE_BYTES {
-            return Err(Full);
+        let fits = waiting == 0 || waiting + size <= QUEUE_BYTES;
+        if fits && self.items.try_send(item).is_ok() {
+            return Ok(());
         }
-        self.items.try_send(item).map_err(|_| Full)
+        // What does not wait does not count.
+        self.bytes.fetch_sub(size, Ordering::Relaxed);
+        Err(Full)
     }
 }
 
@@ -123,6 +126,21 @@ mod tests {
         assert!(feeder.put(item(2, QUEUE_BYTES - 10)).is_ok());
         assert!(feeder.put(item(3, 10)).is_ok());
         assert!(feeder.put(item(4, 1)).is_err());
+    }
+
+    #[test]
+    fn what_a_full_queue_refuses_does_not_count_as_waiting() {
+        let (feeder, mut queue) = queue();
+        let mut accepted = 0;
+        for position in 0..2 * QUEUE as i64 {
+            accepted += i32::from(feeder.put(item(position, 100)).is_ok());
+        }
+        assert_eq!(accepted, QUEUE as i32);
+        assert_eq!(queue.bytes.load(Ordering::Relaxed), QUEUE * 100);
+        assert!(feeder.put(item(0, QUEUE_BYTES)).is_err());
+        while queue.next_now().is_some() {}
+        assert_eq!(queue.bytes.load(Ordering::Relaxed), 0);
+        assert!(feeder.put(item(0, QUEUE_BYTES)).is_ok());
     }
 
     #[test]

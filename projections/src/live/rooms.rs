@@ -32,6 +32,16 @@ impl Rooms {
         self.some.contains_key(&monitor)
     }
 
+    /// How many rooms of a selection it is not in.
+    pub(super) fn count_new(&self, selected: &Selected) -> usize {
+        match selected {
+            Selected::All(_) => 0,
+            Selected::Some(monitors) => {
+                monitors.iter().filter(|id| !self.some.contains_key(id)).count()
+            }
+        }
+    }
+
     /// The rooms that were named one by one.
     pub(super) fn named(&self) -> impl Iterator<Item = MonitorId> {
         self.some.keys().copied()
@@ -58,13 +68,12 @@ impl Rooms {
                 *room = after;
             }
         };
+        if self.some.len() + self.count_new(selected) > MAX_ROOMS {
+            return false;
+        }
         match selected {
             Selected::All(_) => place(self.all.get_or_insert(after)),
             Selected::Some(monitors) => {
-                let new = monitors.iter().filter(|id| !self.some.contains_key(id)).count();
-                if self.some.len() + new > MAX_ROOMS {
-                    return false;
-                }
                 for monitor in monitors {
                     place(self.some.entry(*monitor).or_insert(after));
                 }

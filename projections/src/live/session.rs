@@ -3,14 +3,21 @@
 //! A session sends in two ways, one after the other. While it has a **replay**, it reads the log from
 //! `replay.at` to `replay.through`, and its queue waits. Else it sends what comes through its queue,
 //! which holds every event of its rooms behind `replay.through`. So there is neither a gap nor a
-//! repetition at the seam, and positions only grow, but where a client asks for an earlier one.
+//! repetition at the seam.
+//!
+//! Positions only grow, unless a client asks for an earlier one than it was sent: then the session goes back
+//! there, and sends in one order what of all rooms was not sent. A client with more monitors than one message
+//! can name says that more follow; until then the session sends nothing, and goes back once for all of them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pulsetrail_domain::{MonitorId, OrganizationId, Position};
 use pulsetrail_infra::metrics;
+use pulsetrail_infra::store::head;
+use uuid::Uuid;
 
 use super::LiveHub;
 use super::door::Pass;
@@ -20,7 +27,7 @@ use super::message::{ClientMessage, Named, Refusal, Selected, ServerMessage};
 use super::queue::{Item, Queue};
 use super::replay::Replay;
 use super::rooms::{MAX_ROOMS, Rooms};
-use super::switchboard::ConnectionId;
+use super::switchboard::{ConnectionId, MAX_ROOMS_OF_VIEWER};
 
 pub(super) struct Session {
     hub: LiveHub,
@@ -32,6 +39,8 @@ pub(super) struct Session {
     /// Everything up to there was sent, while there is no replay.
     sent: Position,
     replay: Option<Replay>,
+    /// The client names more monitors before anything is sent.
+    is_held: bool,
 }
 
 impl Session {
@@ -42,7 +51,7 @@ impl Session {
         metrics::live_connections(board.connections());
         drop(board);
         let (pass, rooms) = (Arc::new(pass), Rooms::default());
-        Self { hub, pass, organization_id, id, queue, rooms, sent, replay: None }
+        Self { hub, pass, organization_id, id, queue, rooms, sent, replay: None, is_held: false }
     }
 
     /// What to answer to a message of the client.
@@ -63,8 +72,11 @@ impl Session {
         message: ClientMessage,
     ) -> Result<Vec<ServerMessage>, Refusal> {
         match message {
-            ClientMessage::Subscribe { monitors, after } => {
+            ClientMessage::Subscribe { monitors, after, more } => {
+                // Also of one that is refused: nothing waits for it then.
+                self.hold(more);
                 let selected = self.select(monitors).await?;
+                self.require_in_log(after).await?;
                 self.subscribe(selected, after)
             }
             ClientMessage::Unsubscribe { monitors } => {
@@ -92,7 +104,7 @@ impl Session {
         ids.dedup();
         // The connections to Postgres are everybody's. It is never closed.
         let _permit = self.hub.inner.lookups.acquire().await;
-        let found: Vec<sqlx::types::Uuid> = sqlx::query_scalar(
+        let found: Vec<Uuid> = sqlx::query_scalar(
             "select monitor_id from monitor_view
              where organization_id = $1 and monitor_id = any($2)",
         )
@@ -104,9 +116,38 @@ impl Session {
             tracing::warn!(%error, "a subscription cannot be checked for now");
             Refusal::new("unavailable", "Monitors cannot be looked up for now; try again.")
         })?;
+        let found: HashSet<Uuid> = found.into_iter().collect();
         match ids.iter().find(|id| !found.contains(&id.0)) {
             Some(unknown) => Err(not_found(&unknown.to_string())),
             None => Ok(Selected::Some(ids)),
+        }
+    }
+
+    /// Refuses a position that the log has not reached. This server may have handed out less than another one.
+    async fn require_in_log(&self, after: Option<Position>) -> Result<(), Refusal> {
+        let Some(after) = after.filter(|after| *after > self.hub.board().head()) else {
+            return Ok(());
+        };
+        let _permit = self.hub.inner.lookups.acquire().await;
+        let newest = head(&self.hub.inner.store.read).await.map_err(|error| {
+            tracing::warn!(%error, "the position of a subscription cannot be checked for now");
+            Refusal::new("unavailable", "The log cannot be read for now; try again.")
+        })?;
+        if after > newest {
+            let detail =
+                format!("The log has no position {after} yet: its newest position is {newest}.");
+            return Err(Refusal::new("unknown_position", detail));
+        }
+        Ok(())
+    }
+
+    /// Sends nothing, or goes on.
+    fn hold(&mut self, is_held: bool) {
+        let goes_on = self.is_held && !is_held;
+        self.is_held = is_held;
+        // More came meanwhile than the queue holds: it is no fault of the client, and is read on.
+        if goes_on && self.replay.is_none() && self.queue.has_ended() {
+            self.start_anew();
         }
     }
 
@@ -117,6 +158,13 @@ impl Session {
     ) -> Result<Vec<ServerMessage>, Refusal> {
         let hub = self.hub.clone();
         let mut board = hub.board();
+        if !board.has_room(self.pass.viewer, self.rooms.count_new(&selected)) {
+            let detail = format!(
+                "All your connections to a server can be subscribed to {MAX_ROOMS_OF_VIEWER} monitors \
+                 together; subscribe to all instead."
+            );
+            return Err(Refusal::new("too_many_monitors", detail));
+        }
         let position = board.head();
         let first = self.rooms.is_empty();
         if first || (self.replay.is_none() && self.queue.is_empty() && !self.queue.has_ended()) {
@@ -163,14 +211,14 @@ impl Session {
         self.rooms.remove(&selected);
     }
 
-    /// Whether the log is being read, and the queue must wait.
-    pub(super) fn is_replaying(&self) -> bool {
-        self.replay.is_some()
+    /// Whether the queue must wait: the log is being read, or nothing is to be sent yet.
+    pub(super) fn queue_waits(&self) -> bool {
+        self.replay.is_some() || self.is_held
     }
 
     /// The next page of the replay, if there is one.
     pub(super) fn next_page(&self) -> Option<BoxFuture<'static, Page>> {
-        let replay = self.replay.clone()?;
+        let replay = self.replay.clone().filter(|_| !self.is_held)?;
         Some(replay.next_page(self.hub.clone(), self.organization_id).boxed())
     }
 

@@ -1,15 +1,18 @@
 //! The live feed for those who only listen: `GET /api/v1/live/sse`, Server-Sent Events (WHATWG HTML,
-//! section 9.2) over the same hub. Each has its position as id, so that a client that comes back says
-//! `Last-Event-ID` by itself and misses nothing.
+//! section 9.2) over the same hub. Events of monitors have no name, so that `onmessage` gets them, and everything
+//! else has the name of its type. Whatever says how far the client has got has that position as its id, also
+//! what is said before the first event, so that a client that comes back says `Last-Event-ID` by itself and misses
+//! nothing.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::stream::{self, Stream};
+use futures_util::stream;
 use pulsetrail_domain::Position;
 use pulsetrail_infra::http::Problem;
 use pulsetrail_infra::metrics;
@@ -23,6 +26,10 @@ use super::session::Session;
 use super::tickets;
 use crate::queries::Parameters;
 
+/// How long a client that was cut off waits before it comes back.
+const COME_BACK_AFTER: Duration = Duration::from_secs(2);
+/// Tells nginx and those like it not to keep events back (`proxy_buffering`).
+const NOT_BUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 /// When somebody with too many connections may ask for another.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -52,7 +59,7 @@ pub(crate) struct Listening {
          minimum = 0),
         ("ticket" = Option<String>, Query, description = "A ticket, in place of a header."),
     ),
-    responses((status = 200, description = "Server-Sent Events.", content_type = "text/event-stream")),
+    responses((status = 200, description = "Server-Sent Events. Events of monitors have no name; ids are positions.", content_type = "text/event-stream")),
     security(("bearer" = []), ("cookie" = [])),
 )]
 pub(crate) async fn listen(
@@ -60,13 +67,15 @@ pub(crate) async fn listen(
     State(hub): State<LiveHub>,
     Parameters(listening): Parameters<Listening>,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
+    let after = last_seen(&headers, listening.after)?;
     let subscribe = ClientMessage::Subscribe {
         monitors: match listening.monitors.as_deref() {
             None | Some("all") => Named::All(All::All),
             Some(names) => Named::Some(names.split(',').map(str::to_owned).collect()),
         },
-        after: last_seen(&headers, listening.after)?,
+        after,
+        more: false,
     };
     hub.started().await;
     let open = hub.inner.connections.token();
@@ -78,23 +87,27 @@ pub(crate) async fn listen(
     let answers = session.answer(subscribe).await.map_err(|refusal| match refusal.code {
         "not_found" => Problem::not_found(),
         "unavailable" => Problem::unavailable(refusal.detail),
+        "unknown_position" => Problem::new(StatusCode::BAD_REQUEST, refusal.code, refusal.detail),
         _ => Problem::bad_request(refusal.detail),
     })?;
-    let waiting = answers.iter().map(told).collect();
+    let mut waiting: VecDeque<Event> = answers.iter().map(|answer| told(answer, after)).collect();
+    if let Some(first) = waiting.pop_front() {
+        waiting.push_front(first.retry(COME_BACK_AFTER));
+    }
     let pass = session.pass.clone();
     let listener = (Listener { session, waiting }, open);
     let events = stream::unfold(listener, move |(mut listener, open)| {
         let (shutdown, pass) = (shutdown.clone(), pass.clone());
         async move {
             tokio::select! {
-                event = listener.next() => Some((Ok(event), (listener, open))),
+                event = listener.next() => Some((Ok::<_, Infallible>(event), (listener, open))),
                 // The client asks again, by itself, and finds another server.
                 () = shutdown.cancelled() => None,
                 () = pass.ended() => None,
             }
         }
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+    Ok(([NOT_BUFFERED], Sse::new(events).keep_alive(KeepAlive::default())))
 }
 
 fn last_seen(headers: &HeaderMap, after: Option<i64>) -> Result<Option<Position>, Problem> {
@@ -127,7 +140,7 @@ impl Listener {
             if let Some(page) = self.session.next_page() {
                 let (events, replayed) = self.session.take_page(&page.await);
                 self.waiting.extend(events.iter().map(|event| happened(event)));
-                self.waiting.extend(replayed.iter().map(told));
+                self.waiting.extend(replayed.iter().map(|message| told(message, None)));
                 continue;
             }
             match self.session.queue.next().await {
@@ -142,7 +155,7 @@ impl Listener {
                 }
                 None => {
                     let lagged = self.session.take_end_of_queue();
-                    self.waiting.push_back(told(&lagged));
+                    self.waiting.push_back(told(&lagged, None));
                 }
             }
         }
@@ -150,17 +163,25 @@ impl Listener {
 }
 
 fn happened(event: &LiveEvent) -> Event {
-    Event::default().id(event.position.to_string()).event("event").data(event.message.as_str())
+    Event::default().id(event.position.to_string()).data(event.message.as_str())
 }
 
-fn told(message: &ServerMessage) -> Event {
-    let name = match message {
-        ServerMessage::Subscribed { .. } => "subscribed",
-        ServerMessage::Replayed { .. } => "replayed",
-        ServerMessage::Lagged { .. } => "lagged",
-        ServerMessage::Presence { .. } => "presence",
-        ServerMessage::Pong => "pong",
-        ServerMessage::Error { .. } => "error",
+/// What is no event of a monitor. Everything up to its id was sent, or not asked for: of a subscription that is
+/// `after`, where something was asked for.
+fn told(message: &ServerMessage, after: Option<Position>) -> Event {
+    let (name, id) = match message {
+        ServerMessage::Subscribed { position, .. } => {
+            ("subscribed", Some(after.unwrap_or(*position)))
+        }
+        ServerMessage::Replayed { through } => ("replayed", Some(*through)),
+        ServerMessage::Lagged { resume_after } => ("lagged", Some(*resume_after)),
+        ServerMessage::Presence { .. } => ("presence", None),
+        ServerMessage::Pong => ("pong", None),
+        ServerMessage::Error { .. } => ("error", None),
     };
-    Event::default().event(name).data(message.to_text())
+    let event = Event::default().event(name).data(message.to_text());
+    match id {
+        Some(position) => event.id(position.to_string()),
+        None => event,
+    }
 }

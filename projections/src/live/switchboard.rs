@@ -1,6 +1,7 @@
 //! Which connection gets which event. Everything here happens under one lock, so that a position says
 //! exactly what a connection's queue holds: every wanted event behind it, and none up to it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -11,6 +12,9 @@ use super::memory::{Bounds, Memory};
 use super::message::Selected;
 use super::presence::{COUNTED_ROOMS, Presence, Viewer, Watched};
 use super::queue::{Feeder, Item, Queue, queue};
+
+/// Named rooms of all connections of a viewer to this process at most.
+pub(super) const MAX_ROOMS_OF_VIEWER: usize = 100_000;
 
 /// One connection of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +39,8 @@ pub(super) struct Switchboard {
     rooms: HashMap<MonitorId, HashSet<ConnectionId>>,
     /// Who is subscribed to all of an organization's monitors.
     everywhere: HashMap<OrganizationId, HashSet<ConnectionId>>,
+    /// How many named rooms the connections of a viewer are in, all together.
+    named: HashMap<Viewer, usize>,
     next_id: u64,
 }
 
@@ -48,8 +54,19 @@ impl Switchboard {
             connections: HashMap::new(),
             rooms: HashMap::new(),
             everywhere: HashMap::new(),
+            named: HashMap::new(),
             next_id: 0,
         }
+    }
+
+    /// Goes on after a failure that may have happened while an event was handed out: the position to go on from. Every
+    /// queue ends and nothing is remembered, so that each connection reads from the store what it has not sent.
+    pub(super) fn recover(&mut self, bounds: Bounds) -> Position {
+        self.memory = Memory::new(bounds, self.head);
+        for subscriber in self.connections.values_mut() {
+            subscriber.feeder = None;
+        }
+        self.head
     }
 
     /// The last event that was handed out.
@@ -88,6 +105,11 @@ impl Switchboard {
         (queue, self.head)
     }
 
+    /// Whether the connections of a viewer may be in so many more rooms.
+    pub(super) fn has_room(&self, viewer: Viewer, more: usize) -> bool {
+        self.named.get(&viewer).copied().unwrap_or_default() + more <= MAX_ROOMS_OF_VIEWER
+    }
+
     /// Puts a connection into rooms.
     pub(super) fn enter(&mut self, id: ConnectionId, selected: &Selected) {
         let Some(subscriber) = self.connections.get_mut(&id) else { return };
@@ -97,7 +119,9 @@ impl Switchboard {
             }
             Selected::Some(monitors) => {
                 for monitor in monitors {
-                    self.rooms.entry(*monitor).or_default().insert(id);
+                    if self.rooms.entry(*monitor).or_default().insert(id) {
+                        *self.named.entry(subscriber.viewer).or_default() += 1;
+                    }
                     if subscriber.counted.len() < COUNTED_ROOMS
                         || subscriber.counted.contains(monitor)
                     {
@@ -113,10 +137,19 @@ impl Switchboard {
     pub(super) fn leave(&mut self, id: ConnectionId, selected: &Selected) {
         let Some(subscriber) = self.connections.get_mut(&id) else { return };
         match selected {
-            Selected::All(_) => leave(&mut self.everywhere, subscriber.organization_id, id),
+            Selected::All(_) => {
+                leave(&mut self.everywhere, subscriber.organization_id, id);
+            }
             Selected::Some(monitors) => {
                 for monitor in monitors {
-                    leave(&mut self.rooms, *monitor, id);
+                    if leave(&mut self.rooms, *monitor, id)
+                        && let Entry::Occupied(mut named) = self.named.entry(subscriber.viewer)
+                    {
+                        *named.get_mut() -= 1;
+                        if *named.get() == 0 {
+                            named.remove();
+                        }
+                    }
                     if subscriber.counted.remove(monitor) {
                         self.presence.leave(*monitor, id, subscriber.viewer);
                     }
@@ -174,17 +207,18 @@ impl Switchboard {
     }
 }
 
+/// Takes a connection out of a room; false where it was not in it.
 fn leave<K: std::hash::Hash + Eq>(
     rooms: &mut HashMap<K, HashSet<ConnectionId>>,
     room: K,
     id: ConnectionId,
-) {
-    if let Some(inside) = rooms.get_mut(&room) {
-        inside.remove(&id);
-        if inside.is_empty() {
-            rooms.remove(&room);
-        }
+) -> bool {
+    let Some(inside) = rooms.get_mut(&room) else { return false };
+    let was_inside = inside.remove(&id);
+    if inside.is_empty() {
+        rooms.remove(&room);
     }
+    was_inside
 }
 
 #[cfg(test)]
@@ -271,6 +305,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn after_a_failure_connections_read_from_the_store_what_may_not_have_been_handed_out() {
+        let mut board = switchboard();
+        let (id, mut queue) = connect(&mut board, 1);
+        board.enter(id, &ALL);
+        board.publish(Arc::new(live(1, 1, 7)));
+        // The second one failed half-way: it is counted as handed out.
+        board.advance(Position(2));
+        let bounds = Bounds { events: 10, bytes: usize::MAX };
+        assert_eq!(board.recover(bounds), Position(2));
+        assert_eq!(positions(&mut queue), [1]);
+        assert!(queue.has_ended());
+        let in_memory = board.memory.page(organization(1), Position(1), Position(2), 9);
+        assert!(in_memory.is_none(), "it is looked up");
+        let (mut renewed, head) = board.renew(id);
+        assert_eq!(head, Position(2));
+        board.publish(Arc::new(live(3, 1, 7)));
+        assert_eq!(positions(&mut renewed), [3]);
+    }
+
+    #[tokio::test]
     async fn a_connection_counts_in_a_hundred_rooms_and_no_more() {
         let mut board = switchboard();
         let (id, mut queue) = connect(&mut board, 1);
@@ -286,5 +340,31 @@ mod tests {
         assert!(!told(&mut board, &mut queue, 0));
         board.enter(id, &room(100));
         assert!(told(&mut board, &mut queue, 100));
+    }
+
+    #[tokio::test]
+    async fn all_connections_of_a_viewer_are_in_so_many_rooms_and_no_more() {
+        let mut board = switchboard();
+        let viewer = Viewer(Uuid::from_u128(1));
+        let half: Vec<MonitorId> = (0..MAX_ROOMS_OF_VIEWER as u128 / 2)
+            .map(|seed| MonitorId(Uuid::from_u128(seed)))
+            .collect();
+        let half = Selected::Some(half);
+        let (one, _queue) = connect(&mut board, 1);
+        let (other, _queue) = connect(&mut board, 1);
+        for id in [one, other] {
+            assert!(board.has_room(viewer, 1));
+            board.enter(id, &half);
+        }
+        // Twice is once.
+        board.enter(other, &half);
+        assert!(board.has_room(viewer, 0) && !board.has_room(viewer, 1));
+        assert!(board.has_room(Viewer(Uuid::from_u128(2)), MAX_ROOMS_OF_VIEWER));
+        board.leave(other, &room(0));
+        board.leave(other, &room(0));
+        assert!(board.has_room(viewer, 1) && !board.has_room(viewer, 2));
+        board.leave(one, &half);
+        board.leave(other, &half);
+        assert!(board.named.is_empty() && board.rooms.is_empty());
     }
 }

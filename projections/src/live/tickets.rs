@@ -1,12 +1,13 @@
-//! `POST /api/v1/live/tickets`: a one-time ticket, for browsers, which can set no header on a WebSocket
-//! or an event source.
+//! `POST /api/v1/live/tickets`: a ticket, for browsers, which can set no header on a WebSocket or an event source.
 
 use axum::Json;
 use axum::extract::{FromRef, FromRequestParts, Query, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use pulsetrail_infra::http::no_body::NoBody;
-use pulsetrail_infra::http::{Authenticator, Identity, Problem, schema_of};
+use pulsetrail_infra::http::{
+    Authenticator, Identity, Problem, SESSION_COOKIE, TicketUse, cookie, schema_of,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,16 +16,17 @@ use crate::queries::{NoParameters, Parameters};
 /// A ticket to the live feed.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct TicketBody {
-    /// Goes as `?ticket=` to any server, once.
+    /// Goes as `?ticket=` to any server.
     ticket: String,
-    /// How long it is good for, in seconds.
+    /// Within so many seconds it must be used for the first time.
     expires_in: i32,
 }
 
-/// Gives a one-time ticket to the live feed.
+/// Gives a ticket to the live feed.
 ///
-/// It stands for the credential that asks for it, in the same organization and role, and is good once,
-/// at any server, as `?ticket=` of `/api/v1/live` and `/api/v1/live/sse`.
+/// It stands for the credential that asks for it, in the same organization and role, at any server, as `?ticket=` of
+/// `/api/v1/live`, where it is good once, or of `/api/v1/live/sse`, where it is good again for an hour, at most as
+/// long as the credential, because an event source comes back to the same address by itself.
 #[utoipa::path(
     post,
     path = "/api/v1/live/tickets",
@@ -44,12 +46,22 @@ pub(crate) async fn issue(
     Ok((StatusCode::CREATED, Json(body)))
 }
 
-/// Who wants to listen: whoever the ticket in the query stands for, else the caller as everywhere.
+/// Who opens a WebSocket: whoever the ticket in the query stands for, else the caller as everywhere.
+pub(crate) struct Caller(pub(crate) Identity);
+
+/// Who listens to Server-Sent Events: the same, and the ticket is good again.
 pub(crate) struct Listener(pub(crate) Identity);
 
-#[derive(Deserialize)]
-struct Shown {
-    ticket: Option<String>,
+impl<S> FromRequestParts<S> for Caller
+where
+    Authenticator: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        identify(parts, state, TicketUse::Once).await.map(Self)
+    }
 }
 
 impl<S> FromRequestParts<S> for Listener
@@ -60,13 +72,36 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let shown: Query<Shown> = Query::try_from_uri(&parts.uri)
-            .map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-        match &shown.ticket {
-            Some(ticket) => {
-                Authenticator::from_ref(state).redeem_ticket(parts, ticket).await.map(Self)
-            }
-            None => Identity::from_request_parts(parts, state).await.map(Self),
+        identify(parts, state, TicketUse::Again).await.map(Self)
+    }
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    ticket: Option<String>,
+}
+
+async fn identify<S>(
+    parts: &mut Parts,
+    state: &S,
+    ticket_use: TicketUse,
+) -> Result<Identity, Problem>
+where
+    Authenticator: FromRef<S>,
+    S: Send + Sync,
+{
+    let shown: Query<Shown> = Query::try_from_uri(&parts.uri)
+        .map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let authenticator = Authenticator::from_ref(state);
+    match &shown.ticket {
+        Some(ticket) => authenticator.redeem_ticket(parts, ticket, ticket_use).await,
+        // A cookie goes along wherever a stream is asked for, and a stream is a connection of its owner.
+        None if !parts.headers.contains_key(header::AUTHORIZATION)
+            && cookie(parts, SESSION_COOKIE).is_some()
+            && authenticator.ingress().comes_from_elsewhere(parts) =>
+        {
+            Err(Problem::cross_site())
         }
+        None => Identity::from_request_parts(parts, state).await,
     }
 }

@@ -10,6 +10,7 @@ use pulsetrail_infra::http::{AccessTokens, Authenticator, TokenClaims};
 use pulsetrail_infra::instances::LiveProbers;
 use pulsetrail_infra::relay;
 use pulsetrail_infra::store::Store;
+use pulsetrail_infra::supervised::Supervisor;
 use pulsetrail_projections::{
     Installation, LiveHub, LiveLimits, QueryState, projector, router, views,
 };
@@ -82,7 +83,9 @@ impl Cell {
         let store = self.corner.store().await;
         let authenticator = Authenticator::new(self.tokens.clone(), store.read.clone());
         let limits = LiveLimits { connections_per_person: NonZeroU32::new(CONNECTIONS).unwrap() };
-        let hub = LiveHub::start(store.clone(), authenticator.clone(), limits, shutdown.clone());
+        let tasks = Supervisor::default();
+        let hub =
+            LiveHub::start(store.clone(), authenticator.clone(), limits, &tasks, shutdown.clone());
         let installation =
             Installation::new(self.corner.kafka(), Vec::new(), LiveProbers::default());
         let clickhouse = self.clickhouse.clone();

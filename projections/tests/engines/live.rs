@@ -3,6 +3,9 @@
 use pulsetrail_harness::{Feed, eventually};
 use pulsetrail_infra::store::head;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use uuid::Uuid;
 
 use crate::cell::Cell;
@@ -153,4 +156,72 @@ async fn a_ticket_that_is_old_or_whose_session_ended_opens_nothing() {
     assert_eq!(Feed::with_ticket(&cell.url, &ended).await.err(), Some(401));
     sql("update sessions set revoked_at = null").await;
     assert_eq!(Feed::with_ticket(&cell.url, &ended).await.err(), Some(401), "it was used");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_position_that_the_log_has_not_reached_is_refused() {
+    let cell = Cell::start().await;
+    let reader = cell.reader().await;
+    let monitor = reader.monitor(0, "mine", json!({})).await;
+    cell.projected().await;
+    let newest = head(&cell.store.read).await.unwrap().0;
+    let mut feed = reader.live().await;
+    for after in [newest + 1, i64::MAX] {
+        feed.say(&json!({"type": "subscribe", "monitors": "all", "after": after})).await;
+        let answer = feed.next().await;
+        assert_eq!(
+            (&answer["type"], &answer["code"]),
+            (&json!("error"), &json!("unknown_position"))
+        );
+    }
+    let path = format!("/api/v1/live/sse?after={}", newest + 1);
+    assert_eq!(reader.refusal(&path).await, (400, "unknown_position".to_owned()));
+    feed.subscribe(json!("all"), Some(newest)).await;
+    let event = monitor.check(60, "up").await;
+    assert_eq!(feed.next_event().await["position"], event);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn monitors_that_are_named_in_several_messages_come_in_one_order() {
+    let cell = Cell::start().await;
+    let reader = cell.reader().await;
+    let start = head(&cell.store.read).await.unwrap().0;
+    let mut monitors = Vec::new();
+    for number in 0..3 {
+        monitors.push(reader.monitor(0, &format!("m{number}"), json!({})).await);
+    }
+    for slot in 1..=200 {
+        for monitor in &monitors {
+            monitor.check(slot * 60, "up").await;
+        }
+    }
+    cell.projected().await;
+    let log: Vec<i64> = cell.log().await.into_iter().filter(|position| *position > start).collect();
+    let mut feed = Feed::open(&cell.another_server().await, &reader.token).await;
+    for (place, monitor) in monitors.iter().enumerate() {
+        let more = place < 2;
+        let message =
+            json!({"type": "subscribe", "monitors": [monitor.id], "after": start, "more": more});
+        feed.say(&message).await;
+        assert_eq!(feed.next().await["type"], "subscribed");
+    }
+    assert_eq!(events(&mut feed, log.len()).await, log);
+    assert_eq!(feed.next().await["type"], "replayed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_is_answered_with_its_own_code() {
+    let cell = Cell::start().await;
+    let reader = cell.reader().await;
+    for close in [
+        (Some(CloseFrame { code: CloseCode::Normal, reason: "done".into() }), Some(1000)),
+        (Some(CloseFrame { code: CloseCode::Away, reason: "".into() }), Some(1001)),
+    ] {
+        let mut feed = reader.live().await;
+        feed.subscribe(json!("all"), None).await;
+        feed.send(Message::Close(close.0)).await;
+        let (heard, code) = feed.until_closed().await;
+        assert!(heard.is_empty(), "{heard:?}");
+        assert_eq!(code, close.1);
+    }
 }

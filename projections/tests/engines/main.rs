@@ -8,6 +8,7 @@ mod history;
 mod live;
 mod live_limits;
 mod live_resume;
+mod live_sse;
 mod projection;
 mod queries;
 mod slots;

@@ -35,6 +35,7 @@ const MANY: usize = 50;
 pub(in crate::live) async fn share(hub: LiveHub) {
     let shared = Shared { server_id: Uuid::new_v4(), pool: hub.inner.store.read.clone(), hub };
     let shutdown = shared.hub.inner.shutdown.clone();
+    shutdown.run_until_cancelled(shared.hub.started()).await;
     let mut backoff = Backoff::new();
     while !shutdown.is_cancelled() {
         let sharing = shared.keep(&mut backoff);

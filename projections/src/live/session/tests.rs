@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -72,6 +73,14 @@ async fn sent(session: &mut Session) -> Vec<Value> {
     }
 }
 
+/// What the session sends without reading the log.
+fn sent_now(session: &mut Session) -> Vec<Item> {
+    if session.queue_waits() {
+        return Vec::new();
+    }
+    std::iter::from_fn(|| session.queue.next_now()).collect()
+}
+
 fn numbers(range: impl IntoIterator<Item = i64>) -> Vec<Value> {
     range.into_iter().map(Value::from).collect()
 }
@@ -108,15 +117,109 @@ async fn who_comes_back_gets_every_event_once_with_no_gap_at_the_seam() {
     assert_eq!(all, expected);
 }
 
+/// Another server may have handed out more than this one.
 #[tokio::test]
-async fn a_position_that_is_not_reached_yet_is_waited_for() {
+async fn a_position_that_this_server_has_not_handed_out_yet_is_waited_for() {
     let hub = hub();
     let mut session = session(&hub);
-    let message = json!({"type": "subscribe", "monitors": "all", "after": 15});
-    let answer = ask(&mut session, message).await;
-    assert_eq!(answer[1], replayed(15));
+    let all = Selected::All(crate::live::message::All::All);
+    let answer = session.subscribe(all, Some(Position(15))).unwrap();
+    assert_eq!(serde_json::to_value(&answer[1]).unwrap(), replayed(15));
     publish(&hub, 11..=17);
     assert_eq!(sent(&mut session).await, numbers(16..=17));
+}
+
+/// Publishes an event of the monitor 7 and one of the monitor 8, in turn.
+fn publish_both(hub: &LiveHub, positions: impl IntoIterator<Item = i64>) {
+    for position in positions {
+        let monitor = if position % 2 == 1 { 7 } else { 8 };
+        hub.board().publish(Arc::new(live(position, ORGANIZATION, monitor)));
+    }
+}
+
+/// Subscribes to a monitor without asking Postgres whether it is the organization's.
+fn enter(session: &mut Session, monitor: u128, after: Option<i64>, more: bool) {
+    let monitors = Selected::Some(vec![MonitorId(uuid::Uuid::from_u128(monitor))]);
+    session.hold(more);
+    session.subscribe(monitors, after.map(Position)).unwrap();
+}
+
+#[tokio::test]
+async fn rooms_that_are_asked_for_together_are_replayed_in_one_order() {
+    let hub = hub();
+    publish_both(&hub, 11..=1_000);
+    let mut session = session(&hub);
+    enter(&mut session, 7, Some(10), true);
+    assert!(session.next_page().is_none() && session.queue_waits());
+    assert!(sent_now(&mut session).is_empty());
+    // Events go on meanwhile, more than the queue holds.
+    let last = 1_010 + 2 * QUEUE as i64;
+    publish_both(&hub, 1_001..=last);
+    enter(&mut session, 8, Some(10), false);
+    let expected = [numbers(11..=last), vec![replayed(last)]].concat();
+    assert_eq!(sent(&mut session).await, expected);
+}
+
+#[tokio::test]
+async fn rooms_that_are_asked_for_together_from_now_on_miss_nothing() {
+    let hub = hub();
+    let mut session = session(&hub);
+    enter(&mut session, 7, None, true);
+    let last = 10 + 4 * QUEUE as i64;
+    publish_both(&hub, 11..=last);
+    assert!(sent_now(&mut session).is_empty());
+    enter(&mut session, 8, None, false);
+    let expected = [numbers((11..=last).step_by(2)), vec![replayed(last)]].concat();
+    assert_eq!(sent(&mut session).await, expected);
+    publish_both(&hub, last + 1..=last + 2);
+    assert_eq!(sent(&mut session).await, numbers(last + 1..=last + 2));
+}
+
+#[tokio::test]
+async fn nothing_waits_for_a_subscription_that_was_refused() {
+    let hub = hub();
+    let mut session = session(&hub);
+    enter(&mut session, 7, None, true);
+    publish(&hub, [11]);
+    let refused = json!({"type": "subscribe", "monitors": ["mine"]});
+    assert_eq!(ask(&mut session, refused).await[0]["code"], "not_found");
+    assert_eq!(sent(&mut session).await, numbers([11]));
+}
+
+/// Without `more` the position of the last message is the cursor all the same: a client that is cut off anywhere
+/// and resumes from there misses no event of either room.
+#[tokio::test]
+async fn rooms_that_are_asked_for_one_by_one_during_a_replay_are_complete_up_to_the_last_message() {
+    let hub = hub();
+    let last = 3_000;
+    publish_both(&hub, 11..=last);
+    for pages_before in 0..4 {
+        let mut session = session(&hub);
+        let mut got: HashSet<i64> = HashSet::new();
+        enter(&mut session, 7, Some(10), false);
+        let mut largest = 10;
+        for _ in 0..pages_before {
+            let page = session.next_page().unwrap().await;
+            got.extend(session.take_page(&page).0.iter().map(|event| position(event)));
+            largest = *got.iter().max().unwrap();
+        }
+        let is_complete =
+            |got: &HashSet<i64>, cursor: i64| (11..=cursor).all(|one| got.contains(&one));
+        enter(&mut session, 8, Some(10), false);
+        // The control: the largest position that was sent before is no cursor any more.
+        assert_eq!(is_complete(&got, largest), pages_before == 0);
+        let mut cursor = 10;
+        while let Some(page) = session.next_page() {
+            let page = page.await;
+            for event in &session.take_page(&page).0 {
+                assert!(position(event) > cursor, "positions grow");
+                cursor = position(event);
+                assert!(got.insert(cursor), "{cursor} comes again");
+            }
+            assert!(is_complete(&got, cursor), "{cursor} after {pages_before} pages");
+        }
+        assert!(is_complete(&got, last));
+    }
 }
 
 #[tokio::test]

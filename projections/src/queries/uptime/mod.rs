@@ -48,7 +48,8 @@ pub(super) struct UptimeBody {
     outages: u64,
 }
 
-/// The uptime of all monitors together, and of each. It is written piece by piece ([`organization`]).
+// It is written piece by piece: see `organization`.
+/// The uptime of all monitors together, and of each.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "it describes what is written")]
 pub(super) struct OrganizationUptimeBody {
