@@ -39,7 +39,7 @@ impl EventSource {
         assert_eq!(stream.status().as_u16(), 200);
         let (mut text, mut events) = (String::new(), Vec::new());
         while !enough(&events) {
-            let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
+            let chunk = stream.chunk().await.unwrap().unwrap();
             text.push_str(std::str::from_utf8(&chunk).unwrap());
             while let Some((block, rest)) = text.split_once("\n\n") {
                 let mut event = ServerSent { name: "message".to_owned(), ..Default::default() };
