@@ -85,6 +85,8 @@ pub enum FailureCause {
     HttpStatusUnexpected,
     /// Something that was asserted of the answer is not true.
     AssertionFailed,
+    /// What was asserted takes more work than a check may do, or more time than was left.
+    AssertionTooExpensive,
     /// No report came in time.
     HeartbeatMissed,
     /// A secret that the check needs could not be opened: the target was not asked.

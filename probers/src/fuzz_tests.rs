@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use futures_util::stream::{self, StreamExt as _};
+use pulsetrail_probers::check::Checker;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -61,4 +62,38 @@ async fn whatever_a_target_answers_the_check_ends_with_a_reason() {
         (0..inputs(2_000, 500_000)).map(|_| broken(&seeds, &mut random)).collect();
     let checker = &entries::checker();
     stream::iter(&answers).for_each_concurrent(32, |bytes| entries::response(checker, bytes)).await;
+}
+
+/// Runs every seed as it is, and then some broken ones.
+async fn hostile(entry: &str, seed: u64, few: usize, check: impl AsyncFn(&Checker, &[u8])) {
+    let (mut random, seeds) = (StdRng::seed_from_u64(seed), seeds(entry));
+    let more = (0..inputs(few, 50_000)).map(|_| broken(&seeds, &mut random)).collect::<Vec<_>>();
+    let checker = &entries::checker();
+    let each = stream::iter(seeds.iter().chain(&more));
+    each.for_each_concurrent(8, |bytes| check(checker, bytes)).await;
+}
+
+#[tokio::test]
+async fn whatever_path_is_asserted_of_whatever_document_the_check_ends() {
+    hostile("json_path", 11, 60, entries::json_path).await;
+}
+
+#[tokio::test]
+async fn whatever_pattern_is_looked_for_in_whatever_text_the_check_ends() {
+    hostile("pattern", 13, 60, entries::pattern).await;
+}
+
+#[tokio::test]
+async fn however_a_body_is_encoded_the_check_ends() {
+    hostile("encoded", 17, 60, entries::encoded).await;
+}
+
+#[tokio::test]
+async fn whatever_the_dns_answers_the_check_ends() {
+    hostile("dns_answer", 19, 60, entries::dns_answer).await;
+}
+
+#[tokio::test]
+async fn whatever_certificate_a_server_shows_the_check_ends() {
+    hostile("certificate", 23, 60, entries::certificate).await;
 }

@@ -7,14 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// The features of tests alone that may stay, each with the reason why the program does the same without it.
-const ALLOWED: [(&str, &str, &str); 10] = [
+const ALLOWED: [(&str, &str, &str); 8] = [
     ("futures-util", "channel", "adds a module that the program does not use"),
     ("futures-util", "futures-channel", "the dependency of `channel`"),
     ("hickory-proto", "serde", "adds implementations of traits that the program does not use"),
     ("num-iter", "i128", "empty since Rust has 128-bit integers"),
     ("num-iter", "std", "the crate has no code that depends on it"),
-    ("regex-automata", "nfa", "a name for features that are on in both builds"),
-    ("regex-automata", "perf", "a name for features that are on in both builds"),
     ("sqlx", "runtime-tokio-rustls", "a name for features that are on in both builds"),
     ("sqlx", "tls-rustls-ring", "a name for features that are on in both builds"),
     (

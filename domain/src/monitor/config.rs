@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::targets::Target;
+use super::targets::{PatternBudget, Target};
 use crate::Region;
 use crate::health::HeartbeatPolicy;
 
@@ -103,6 +103,12 @@ impl MonitorConfig {
     /// not have is the caller's to find.
     #[must_use]
     pub fn validate(&self) -> Vec<Violation> {
+        self.validate_within(&mut PatternBudget::default())
+    }
+
+    /// The same where several monitors of one request share what their patterns may cost.
+    #[must_use]
+    pub fn validate_within(&self, patterns: &mut PatternBudget) -> Vec<Violation> {
         let mut violations = Vec::new();
         let mut check = |good: bool, pointer: &str, detail: &str| {
             if !good {
@@ -155,7 +161,7 @@ impl MonitorConfig {
             "/tags",
             "must be at most 50, with keys of 1 to 64 and values of at most 256 characters",
         );
-        self.target.validate(&mut violations);
+        self.target.validate(patterns, &mut violations);
         violations
     }
 }

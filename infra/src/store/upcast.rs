@@ -51,6 +51,9 @@ const UPCASTERS: &[Upcaster] = &[
     // The version of HTTP, and causes of their own for what goes beyond a limit.
     more_to_say(Health::AGGREGATE, "CheckCompleted", ("1.1", "1.2")),
     more_to_say(Health::AGGREGATE, "WentDown", ("1.1", "1.2")),
+    // Further causes.
+    more_to_say(Health::AGGREGATE, "CheckCompleted", ("1.2", "1.3")),
+    more_to_say(Health::AGGREGATE, "WentDown", ("1.2", "1.3")),
 ];
 
 static MORE: OnceLock<Vec<Upcaster>> = OnceLock::new();

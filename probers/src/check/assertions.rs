@@ -4,20 +4,36 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use pulsetrail_domain::check::{FailedAssertion, FailureCause};
-use pulsetrail_domain::monitor::{Assertion, JsonOperator, TextOperator, json_path, regex};
+use pulsetrail_domain::monitor::{Assertion, JsonOperator, JsonPath, TextOperator};
 use serde_json::Value;
 
 use super::attempt::Fault;
+use super::body::MAX_BODY_BYTES;
+use super::decode::Content;
+use super::json_value::{self, Document};
+use super::pattern::{End, Patterns};
+use super::text;
+use super::work::{Budget, Exceeded};
 
 /// The longest part of what was expected or there instead that is kept, in characters.
 const MAX_SHOWN: usize = 200;
 
-/// What assertions are about.
-pub(super) struct Facts<'a> {
+/// An answer, and what was asserted of it.
+pub(super) struct Answered {
+    pub(super) assertions: Vec<Assertion>,
     pub(super) status: u16,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) body: &'a [u8],
+    pub(super) headers: HeaderMap,
+    pub(super) body: Content,
     pub(super) took: Duration,
+}
+
+/// The first assertion that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// It is not true.
+    False(FailedAssertion),
+    /// The part of the body that was not looked at decides whether it is. Its place in the list.
+    Undecided(usize),
 }
 
 /// Whether the body is looked at.
@@ -27,16 +43,51 @@ pub(super) fn need_body(assertions: &[Assertion]) -> bool {
     assertions.iter().any(of_body)
 }
 
-/// The first assertion that is not true.
-pub(super) fn first_false(assertions: &[Assertion], facts: &Facts<'_>) -> Option<FailedAssertion> {
-    (0..).zip(assertions).find_map(|(index, assertion)| {
-        let (expected, got) = judge(assertion, facts).err()?;
-        Some(FailedAssertion { index, expected: shown(&expected), got: got.as_deref().map(shown) })
-    })
+/// The first assertion that does not hold.
+///
+/// # Errors
+/// When finding that out takes more than the budget.
+pub(super) fn first_failed(
+    answered: &Answered,
+    budget: &mut Budget,
+) -> Result<Option<Failed>, Exceeded> {
+    budget.spend_bytes(2 * answered.body.bytes.len())?;
+    let text = text::of_body(&answered.headers, &answered.body.bytes);
+    let mut judge = Judge {
+        answered,
+        document: Document::of(&text),
+        body: &text.text,
+        patterns: Patterns::default(),
+        budget,
+    };
+    for (index, assertion) in answered.assertions.iter().enumerate() {
+        match judge.judge(assertion)? {
+            Verdict::True => {}
+            Verdict::False(expected, got) => {
+                return Ok(Some(Failed::False(FailedAssertion {
+                    index: u32::try_from(index).unwrap_or(u32::MAX),
+                    expected: shown(&expected),
+                    got: got.as_deref().map(shown),
+                })));
+            }
+            Verdict::Undecided => return Ok(Some(Failed::Undecided(index))),
+        }
+    }
+    Ok(None)
 }
 
 /// The failure that such an assertion is.
-pub(super) fn fault(failed: &FailedAssertion) -> Fault {
+pub(super) fn fault(failed: &Failed) -> Fault {
+    let failed = match failed {
+        Failed::False(failed) => failed,
+        Failed::Undecided(index) => {
+            let detail = format!(
+                "The body has more than {MAX_BODY_BYTES} bytes, and assertion {} depends on the rest.",
+                index + 1
+            );
+            return Fault::failed(FailureCause::HttpTooLarge, detail);
+        }
+    };
     let cut = |text: &str| text.chars().take(110).collect::<String>();
     let got = failed.got.as_deref().map_or_else(|| "nothing".to_owned(), cut);
     let detail =
@@ -44,139 +95,141 @@ pub(super) fn fault(failed: &FailedAssertion) -> Fault {
     Fault::failed(FailureCause::AssertionFailed, detail)
 }
 
+/// The failure of assertions that take too much.
+pub(super) fn too_expensive(exceeded: Exceeded) -> Fault {
+    let detail = match exceeded {
+        Exceeded::Steps => {
+            "The patterns and JSON paths of the assertions take more work with this answer than a check may do."
+        }
+        Exceeded::Time => "The assertions could not be compared with this answer in time.",
+    };
+    Fault::failed(FailureCause::AssertionTooExpensive, detail)
+}
+
 fn shown(text: &str) -> String {
     text.chars().take(MAX_SHOWN).map(|one| if one.is_control() { ' ' } else { one }).collect()
 }
 
-/// What was expected, and what there was instead.
-type False = (String, Option<String>);
-
-fn judge(assertion: &Assertion, facts: &Facts<'_>) -> Result<(), False> {
-    match assertion {
-        Assertion::Status { expected } => {
-            if expected.iter().any(|range| range.contains(facts.status)) {
-                return Ok(());
-            }
-            let ranges: Vec<String> = expected.iter().map(ToString::to_string).collect();
-            Err((format!("status {}", ranges.join(", ")), Some(facts.status.to_string())))
-        }
-        Assertion::Header { name, operator, value } => {
-            let values: Vec<_> = facts.headers.get_all(name.as_str()).iter().collect();
-            let text =
-                |one: &http::HeaderValue| String::from_utf8_lossy(one.as_bytes()).into_owned();
-            let joined = values.iter().map(|one| text(one)).collect::<Vec<_>>().join(", ");
-            compare(&format!("header {name}"), *operator, value.as_deref(), &joined)
-        }
-        Assertion::Body { operator, value } => {
-            let text = String::from_utf8_lossy(facts.body);
-            compare("body", *operator, value.as_deref(), &text)
-        }
-        Assertion::JsonPath { path, operator, value } => {
-            in_json(path, *operator, value, facts.body)
-        }
-        Assertion::ResponseTime { max_ms } => {
-            let took = facts.took.as_millis();
-            if took <= u128::from(*max_ms) {
-                return Ok(());
-            }
-            Err((format!("at most {max_ms} ms"), Some(format!("{took} ms"))))
-        }
-    }
+/// Whether an assertion is true.
+enum Verdict {
+    True,
+    /// What was expected, and what there was instead.
+    False(String, Option<String>),
+    /// The body goes on, and what follows could make it true or false.
+    Undecided,
 }
 
-fn compare(
-    subject: &str,
-    operator: TextOperator,
-    value: Option<&str>,
-    text: &str,
-) -> Result<(), False> {
-    let value = value.unwrap_or_default();
-    // Registration compiled it: one that does not is found in nothing.
-    let matches = || regex(value).is_ok_and(|pattern| pattern.is_match(text));
-    let (good, how) = match operator {
-        TextOperator::Equals => (text == value, "is"),
-        TextOperator::NotEquals => (text != value, "is not"),
-        TextOperator::Contains => (text.contains(value), "contains"),
-        TextOperator::NotContains => (!text.contains(value), "does not contain"),
-        TextOperator::Matches => (matches(), "matches"),
-        TextOperator::NotMatches => (regex(value).is_ok() && !matches(), "does not match"),
-        TextOperator::Exists => (!text.is_empty(), "is there"),
-        TextOperator::Absent => (text.is_empty(), "is not there"),
-    };
-    if good {
-        return Ok(());
-    }
-    let what = match operator {
-        TextOperator::Exists | TextOperator::Absent => String::new(),
-        _ => format!(" {value:?}"),
-    };
-    let got = (!text.is_empty()).then(|| text.chars().take(MAX_SHOWN).collect());
-    Err((format!("that the {subject} {how}{what}"), got))
+struct Judge<'a, 'b> {
+    answered: &'a Answered,
+    body: &'a str,
+    document: Document<'a>,
+    patterns: Patterns,
+    budget: &'b mut Budget,
 }
 
-fn in_json(path: &str, operator: JsonOperator, value: &Value, body: &[u8]) -> Result<(), False> {
-    let expected = || {
-        let how = match operator {
-            JsonOperator::Equals => "is",
-            JsonOperator::NotEquals => "is not",
-            JsonOperator::Contains => "contains",
-            JsonOperator::Matches => "matches",
-            JsonOperator::LessThan => "is less than",
-            JsonOperator::AtMost => "is at most",
-            JsonOperator::GreaterThan => "is greater than",
-            JsonOperator::AtLeast => "is at least",
-            JsonOperator::Exists => return format!("that {path} is there"),
-            JsonOperator::Absent => return format!("that {path} is not there"),
+impl Judge<'_, '_> {
+    fn judge(&mut self, assertion: &Assertion) -> Result<Verdict, Exceeded> {
+        let answered = self.answered;
+        Ok(match assertion {
+            Assertion::Status { expected } => {
+                if expected.iter().any(|range| range.contains(answered.status)) {
+                    return Ok(Verdict::True);
+                }
+                let ranges: Vec<String> = expected.iter().map(ToString::to_string).collect();
+                let expected = format!("status {}", ranges.join(", "));
+                Verdict::False(expected, Some(answered.status.to_string()))
+            }
+            Assertion::Header { name, operator, value } => {
+                let text = text::of_header(&answered.headers, name);
+                let subject = format!("header {name}");
+                self.compare(&subject, *operator, value.as_deref(), (&text, false))?
+            }
+            Assertion::Body { operator, value } => {
+                let text = (self.body, answered.body.is_cut);
+                self.compare("body", *operator, value.as_deref(), text)?
+            }
+            Assertion::JsonPath { path, operator, value } => {
+                self.in_json(path, *operator, value)?
+            }
+            Assertion::ResponseTime { max_ms } => {
+                let took = answered.took.as_millis();
+                if took <= u128::from(*max_ms) {
+                    return Ok(Verdict::True);
+                }
+                Verdict::False(format!("at most {max_ms} ms"), Some(format!("{took} ms")))
+            }
+        })
+    }
+
+    fn compare(
+        &mut self,
+        subject: &str,
+        operator: TextOperator,
+        value: Option<&str>,
+        (text, is_cut): (&str, bool),
+    ) -> Result<Verdict, Exceeded> {
+        let value = value.unwrap_or_default();
+        self.budget.spend_bytes(text.len())?;
+        // Registration compiled it: a pattern that does not compile is neither found nor not found.
+        let mut found = || {
+            let end = if is_cut { End::GoesOn } else { End::IsReached };
+            self.patterns.is_match(value, (text, end), self.budget)
         };
-        format!("that {path} {how} {value}")
-    };
-    let Ok(document) = serde_json::from_slice::<Value>(body) else {
-        return Err((expected(), Some("a body that is no JSON".to_owned())));
-    };
-    let Ok(parsed) = json_path(path) else { return Err((expected(), None)) };
-    let nodes = parsed.query(&document).all();
-    let good = match operator {
-        JsonOperator::Exists => !nodes.is_empty(),
-        JsonOperator::Absent => nodes.is_empty(),
-        _ => nodes.iter().any(|node| compares(operator, node, value)),
-    };
-    if good {
-        return Ok(());
-    }
-    Err((expected(), nodes.first().map(|node| node.to_string())))
-}
-
-fn compares(operator: JsonOperator, node: &Value, value: &Value) -> bool {
-    let numbers = || node.as_f64().zip(value.as_f64());
-    match operator {
-        JsonOperator::Equals => same(node, value),
-        JsonOperator::NotEquals => !same(node, value),
-        JsonOperator::Contains => match (node, value) {
-            (Value::String(text), Value::String(part)) => text.contains(part.as_str()),
-            (Value::Array(items), value) => items.iter().any(|item| same(item, value)),
+        let (good, how) = match operator {
+            // What is compared with is shorter than a body that is cut.
+            TextOperator::Equals => (text == value, "is"),
+            TextOperator::NotEquals => (text != value, "is not"),
+            TextOperator::Contains => (text.contains(value), "contains"),
+            TextOperator::NotContains => (!text.contains(value), "does not contain"),
+            TextOperator::Matches => (found()? == Some(true), "matches"),
+            TextOperator::NotMatches => (found()? == Some(false), "does not match"),
+            TextOperator::Exists => (!text.is_empty(), "is there"),
+            TextOperator::Absent => (text.is_empty(), "is not there"),
+        };
+        let not_found = match operator {
+            TextOperator::Contains | TextOperator::Matches => !good,
+            TextOperator::NotContains | TextOperator::NotMatches => good,
             _ => false,
-        },
-        JsonOperator::Matches => match (node, value) {
-            (Value::String(text), Value::String(pattern)) => {
-                regex(pattern).is_ok_and(|pattern| pattern.is_match(text))
-            }
-            _ => false,
-        },
-        JsonOperator::LessThan => numbers().is_some_and(|(node, value)| node < value),
-        JsonOperator::AtMost => numbers().is_some_and(|(node, value)| node <= value),
-        JsonOperator::GreaterThan => numbers().is_some_and(|(node, value)| node > value),
-        JsonOperator::AtLeast => numbers().is_some_and(|(node, value)| node >= value),
-        JsonOperator::Exists | JsonOperator::Absent => false,
-    }
-}
-
-/// Whether two values are the same; 1 and 1.0 are the same number.
-fn same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Number(one), Value::Number(other)) => {
-            one == other || one.as_f64() == other.as_f64()
+        };
+        if is_cut && not_found {
+            return Ok(Verdict::Undecided);
         }
-        (one, other) => one == other,
+        if good {
+            return Ok(Verdict::True);
+        }
+        let what = match operator {
+            TextOperator::Exists | TextOperator::Absent => String::new(),
+            _ => format!(" {value:?}"),
+        };
+        let got = (!text.is_empty()).then(|| text.chars().take(MAX_SHOWN).collect());
+        Ok(Verdict::False(format!("that the {subject} {how}{what}"), got))
+    }
+
+    fn in_json(
+        &mut self,
+        path: &str,
+        operator: JsonOperator,
+        value: &Value,
+    ) -> Result<Verdict, Exceeded> {
+        if self.answered.body.is_cut {
+            return Ok(Verdict::Undecided);
+        }
+        let expected = || json_value::expectation(path, operator, value);
+        self.budget.spend(path.len() as u64)?;
+        // Registration parsed it.
+        let Ok(parsed) = JsonPath::parse(path) else { return Ok(Verdict::False(expected(), None)) };
+        let Some(root) = self.document.root(self.budget)? else {
+            let got = "a body that is no JSON".to_owned();
+            return Ok(Verdict::False(expected(), Some(got)));
+        };
+        let looked = json_value::look(
+            (root, &parsed),
+            (operator, value),
+            MAX_SHOWN,
+            self.budget,
+            &mut self.patterns,
+        )?;
+        Ok(if looked.is_good { Verdict::True } else { Verdict::False(expected(), looked.first) })
     }
 }
 
@@ -191,14 +244,20 @@ mod unit_tests {
     fn failed(assertion: Value) -> Option<FailedAssertion> {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", "text/html".parse().unwrap());
-        let facts = Facts {
+        let answered = Answered {
+            assertions: vec![serde_json::from_value(assertion).unwrap()],
             status: 503,
-            headers: &headers,
-            body: BODY.as_bytes(),
+            headers,
+            body: Content { bytes: BODY.into(), is_cut: false },
             took: Duration::from_millis(120),
         };
-        let assertion: Assertion = serde_json::from_value(assertion).unwrap();
-        first_false(&[assertion], &facts)
+        match first_failed(&answered, &mut Budget::of_steps(100_000)).unwrap() {
+            Some(Failed::False(failed)) => Some(failed),
+            other => {
+                assert_eq!(other, None);
+                None
+            }
+        }
     }
 
     #[test]
@@ -261,7 +320,9 @@ mod unit_tests {
         ] {
             let failed = failed(assertion).unwrap();
             assert_eq!((failed.expected.as_str(), failed.got.as_deref()), (expected, got));
-            let Fault::Failed(failure) = fault(&failed) else { panic!("refused") };
+            let Fault::Failed(failure) = fault(&Failed::False(failed.clone())) else {
+                panic!("refused")
+            };
             assert!(failure.detail.contains(expected), "{}", failure.detail);
         }
     }

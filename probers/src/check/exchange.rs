@@ -14,7 +14,9 @@ use pulsetrail_domain::check::FailureCause;
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt::{Fault, Stopwatch};
+use super::decode::Content;
 use super::wire::{Observed, Wire};
+use super::work::Work;
 use super::{body, http2};
 
 /// The largest header of an answer, in bytes.
@@ -29,7 +31,7 @@ pub(super) struct Answer {
     pub(super) version: Version,
     pub(super) headers: HeaderMap,
     /// The body, where it was to be kept.
-    pub(super) body: Vec<u8>,
+    pub(super) body: Content,
     /// What went wrong after the head.
     pub(super) body_fault: Option<Fault>,
 }
@@ -38,8 +40,10 @@ pub(super) struct Answer {
 pub(super) struct Reading<F> {
     /// Whether the body of an answer of that status is read.
     pub(super) reads_body: F,
-    /// Whether what is read is kept; it must then be whole.
+    /// Whether what is read is kept.
     pub(super) keeps_body: bool,
+    /// What decodes it.
+    pub(super) work: Work,
 }
 
 /// Sends a request and reads its answer.
@@ -84,18 +88,19 @@ pub(super) async fn with_body(
     deadline: Instant,
 ) -> Result<Answer, Fault> {
     let (head, body) = response.into_parts();
-    let mut kept = Vec::new();
-    let body_fault = if (reading.reads_body)(head.status) {
-        let keep = reading.keeps_body.then_some(&mut kept);
-        match timeout_at(deadline, body::read(&head.headers, body, keep)).await {
-            Ok(read) => read.err(),
-            Err(_elapsed) => Some(timeout(FailureCause::HttpTimeoutBody, "body")),
-        }
+    let read = if (reading.reads_body)(head.status) {
+        let reading = body::read(&head.headers, body, reading.keeps_body, &reading.work);
+        let read = timeout_at(deadline, reading).await;
+        read.unwrap_or_else(|_elapsed| Err(timeout(FailureCause::HttpTimeoutBody, "body")))
     } else {
-        None
+        Ok(Content::default())
+    };
+    let (body, body_fault) = match read {
+        Ok(body) => (body, None),
+        Err(fault) => (Content::default(), Some(fault)),
     };
     let (status, version, headers) = (head.status, head.version, head.headers);
-    Ok(Answer { status, version, headers, body: kept, body_fault })
+    Ok(Answer { status, version, headers, body, body_fault })
 }
 
 /// Works while the connection is driven beside it. How the connection ends, the work learns itself.

@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 use url::Position;
 
-use super::assertions::{self, Facts};
+use super::assertions::{self, Answered, Failed};
 use super::attempt::{Attempt, Fault, Stopwatch};
 use super::body::ACCEPTED_ENCODINGS;
 use super::certificate;
@@ -21,6 +21,7 @@ use super::exchange::{Answer, Reading, exchange};
 use super::redirect::{Step, Trail, is_redirect};
 use super::tls::{Protocol, TlsClients};
 use super::wire::Wire;
+use super::work::Work;
 use crate::shield::Shield;
 
 /// What a check calls itself.
@@ -32,21 +33,22 @@ pub(super) async fn attempt(
     tls: &TlsClients,
     target: &HttpTarget,
     credentials: &Credentials,
-    deadline: Instant,
+    work: Work,
 ) -> Attempt {
     let mut way = Way {
         shield,
         tls,
         target,
         credentials,
-        deadline,
+        deadline: work.deadline,
+        work,
         began: Instant::now(),
         stopwatch: Stopwatch::start(),
         status: None,
         findings: Findings::default(),
     };
     let ended = match way.follow().await {
-        Ok(answer) => way.conclude(&answer),
+        Ok(answer) => way.conclude(answer).await,
         Err(fault) => Err(fault),
     };
     Attempt::ended(way.stopwatch, way.status, ended, way.findings)
@@ -58,6 +60,7 @@ struct Way<'a> {
     target: &'a HttpTarget,
     credentials: &'a Credentials,
     deadline: Instant,
+    work: Work,
     began: Instant,
     stopwatch: Stopwatch,
     /// The last answer's.
@@ -135,7 +138,7 @@ impl Way<'_> {
         let follows = self.target.follow_redirects;
         let reads_body = |status| !(follows && is_redirect(status));
         let keeps_body = assertions::need_body(&self.target.assertions);
-        let reading = Reading { reads_body, keeps_body };
+        let reading = Reading { reads_body, keeps_body, work: self.work.clone() };
         exchange(wire, request, reading, self.deadline, &mut self.stopwatch).await
     }
 
@@ -153,7 +156,7 @@ impl Way<'_> {
     }
 
     /// What the final answer means.
-    fn conclude(&mut self, answer: &Answer) -> Result<(), Fault> {
+    async fn conclude(&mut self, answer: Answer) -> Result<(), Fault> {
         let status = answer.status.as_u16();
         let expected = &self.target.expected_status;
         if !expected.iter().any(|range| range.contains(status)) {
@@ -161,12 +164,23 @@ impl Way<'_> {
             let detail = format!("The status is {status}; expected was {}.", expected.join(", "));
             return Err(Fault::failed(FailureCause::HttpStatusUnexpected, detail));
         }
-        let (headers, body) = (&answer.headers, answer.body.as_slice());
-        let facts = Facts { status, headers, body, took: self.began.elapsed() };
-        let failed = assertions::first_false(&self.target.assertions, &facts);
-        let fault = failed.as_ref().map(assertions::fault);
-        self.findings.assertion = failed;
-        fault.map_or(Ok(()), Err)
+        if self.target.assertions.is_empty() {
+            return Ok(());
+        }
+        let answered = Answered {
+            assertions: self.target.assertions.clone(),
+            status,
+            headers: answer.headers,
+            body: answer.body,
+            took: self.began.elapsed(),
+        };
+        let judged = self.work.run(move |budget| assertions::first_failed(&answered, budget)).await;
+        let Some(failed) = judged.map_err(assertions::too_expensive)? else { return Ok(()) };
+        let fault = assertions::fault(&failed);
+        if let Failed::False(failed) = failed {
+            self.findings.assertion = Some(failed);
+        }
+        Err(fault)
     }
 }
 

@@ -5,18 +5,26 @@ mod attempt;
 mod body;
 mod certificate;
 mod credentials;
+mod decode;
 mod dns;
 mod exchange;
 mod http;
 mod http2;
+mod json;
+mod json_value;
+mod pattern;
 mod redact;
 mod redirect;
 mod retry;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tls;
 mod wire;
+mod work;
+
+use std::sync::Arc;
 
 use chrono::Utc;
 use pulsetrail_domain::check::{AttemptSummary, CheckResult, Findings, Outcome};
@@ -38,6 +46,8 @@ pub struct Checker {
     tls: TlsClients,
     /// None where no secret can be opened.
     keyring: Option<Keyring>,
+    /// Where costly work is done.
+    pool: Arc<work::Pool>,
 }
 
 impl Checker {
@@ -52,7 +62,7 @@ impl Checker {
     /// A checker with its own idea of which certificates are trusted.
     #[must_use]
     pub fn with_tls(shield: Shield, tls: TlsClients) -> Self {
-        Self { shield, tls, keyring: None }
+        Self { shield, tls, keyring: None, pool: Arc::new(work::Pool::of_this_machine()) }
     }
 
     /// The same, where the secrets of a job can be opened.
@@ -101,21 +111,18 @@ impl Checker {
             Ok(credentials) => credentials,
             Err(failure) => return (Attempt::not_made(failure), Vec::new()),
         };
-        let attempt = || self.attempt(&job.target, &credentials, deadline);
+        let attempt = || self.attempt(job, &credentials, deadline);
         let (mut last, all) = retry::until_settled(&job.retries, deadline, attempt).await;
         credentials.redactor().clean(&mut last);
         (last, all)
     }
 
-    async fn attempt(
-        &self,
-        target: &Target,
-        credentials: &Credentials,
-        deadline: Instant,
-    ) -> Attempt {
-        match target {
+    async fn attempt(&self, job: &Job, credentials: &Credentials, deadline: Instant) -> Attempt {
+        match &job.target {
             Target::Http(target) => {
-                http::attempt(&self.shield, &self.tls, target, credentials, deadline).await
+                let pool = Arc::clone(&self.pool);
+                let work = work::Work { pool, organization_id: job.organization_id, deadline };
+                http::attempt(&self.shield, &self.tls, target, credentials, work).await
             }
             Target::Tcp(target) => socket::tcp(&self.shield, target, deadline).await,
             Target::Tls(target) => socket::tls(&self.shield, &self.tls, target, deadline).await,

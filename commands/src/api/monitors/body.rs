@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pulsetrail_domain::Region;
 use pulsetrail_domain::monitor::{
-    HttpTarget, MonitorConfig, Retries, Target, TargetUrl, Violation,
+    HttpTarget, MonitorConfig, PatternBudget, Retries, Target, TargetUrl, Violation,
 };
 use pulsetrail_infra::http::Problem;
 use schemars::JsonSchema;
@@ -98,20 +98,34 @@ pub(super) const SHORT_URL: &str = "/url";
 /// The URL's place in the full form.
 pub(super) const FULL_URL: &str = "/target/url";
 
-/// Reads a body: `{"url": …}`, or every field of section 7 with `target` in the place of `url`.
+/// Reads a body: `{"url": …}`, or every field of section 7 with `target` in the place of `url`. The bodies of one
+/// request share what their patterns may cost.
 ///
 /// # Errors
 /// 422 with every mistake: fields of another type, unknown ones, and values outside their limits.
+pub(super) fn read_within(
+    body: Value,
+    patterns: &mut PatternBudget,
+) -> Result<ParsedBody, Problem> {
+    read_over(body, None, patterns)
+}
+
+/// The same of a body alone.
+#[cfg(test)]
 pub(super) fn read(body: Value) -> Result<ParsedBody, Problem> {
-    read_over(body, None)
+    read_within(body, &mut PatternBudget::default())
 }
 
 /// The same of a change: it may refer to the secrets of the monitor as it was before.
 pub(super) fn read_change(body: Value, before: &MonitorConfig) -> Result<ParsedBody, Problem> {
-    read_over(body, Some(before))
+    read_over(body, Some(before), &mut PatternBudget::default())
 }
 
-fn read_over(body: Value, before: Option<&MonitorConfig>) -> Result<ParsedBody, Problem> {
+fn read_over(
+    body: Value,
+    before: Option<&MonitorConfig>,
+    patterns: &mut PatternBudget,
+) -> Result<ParsedBody, Problem> {
     let mut violations = Vec::new();
     refuse_nul(&body, "", &mut violations);
     let mut secrets = Secrets::default();
@@ -119,7 +133,7 @@ fn read_over(body: Value, before: Option<&MonitorConfig>) -> Result<ParsedBody, 
     if let Some(config) = &config {
         violations.extend(secrets.misplaced(config, before));
         // A limit is checked where the value could be read: each place is named once.
-        for mut violation in config.validate() {
+        for mut violation in config.validate_within(patterns) {
             if violation.pointer == FULL_URL {
                 violation.pointer = url_pointer.to_owned();
             }

@@ -112,3 +112,29 @@ fn what_is_no_object_is_refused() {
         assert_eq!(refused(body), [""]);
     }
 }
+
+#[test]
+fn bodies_of_one_request_share_what_their_patterns_may_cost() {
+    let monitor = |number: usize| {
+        let assertions: Vec<_> = (0..20)
+            .map(|index| {
+                let pattern = format!(r"\w{{19}}{number}-{index}");
+                json!({"type": "body", "operator": "matches", "value": pattern})
+            })
+            .collect();
+        let url = "https://example.com";
+        json!({"target": {"type": "http", "url": url, "assertions": assertions}})
+    };
+    let mut patterns = PatternBudget::default();
+    let refused = |patterns: &mut PatternBudget, number| {
+        let faults = read_within(monitor(number), patterns).unwrap_err().errors;
+        faults.iter().filter(|fault| fault.detail.contains("together")).count()
+    };
+    // Five of these patterns are within the budget; no other is compiled, however many there are.
+    assert_eq!(refused(&mut patterns, 0), 15);
+    for number in 1..100 {
+        assert_eq!(refused(&mut patterns, number), 20);
+    }
+    // Positive control: another request has a budget of its own.
+    assert_eq!(refused(&mut PatternBudget::default(), 1), 15);
+}

@@ -1,12 +1,13 @@
 //! `POST /api/v1/monitors/bulk`: up to 1,000 things at once, each with a result of its own.
 
 use std::collections::HashSet;
+use std::sync::Mutex;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use futures_util::{StreamExt, stream};
-use pulsetrail_domain::monitor::{MonitorCommand, MonitorRequest, Violation};
+use pulsetrail_domain::monitor::{MonitorCommand, MonitorRequest, PatternBudget, Violation};
 use pulsetrail_domain::{CheckId, MonitorId, Timestamp};
 use pulsetrail_infra::http::{BodyHash, IdempotencyKey, Identity, MonitorBody, Problem};
 use schemars::JsonSchema;
@@ -138,7 +139,8 @@ pub(crate) async fn bulk(
     let pool = &state.store.write;
     let body = BodyHash::of(&state.keyring, &body);
     let first_asked = key.claim(pool, identity.organization_id, ROUTE, &body).await?;
-    let call = Call { state: &state, identity, context, key, first_asked };
+    let patterns = Mutex::default();
+    let call = Call { state: &state, identity, context, key, first_asked, patterns };
     let items: Vec<OperationResult> = stream::iter(operations.into_iter().enumerate())
         .map(|(index, operation)| call.carry_out(index, operation))
         .buffered(CONCURRENCY)
@@ -170,6 +172,8 @@ struct Call<'a> {
     context: RequestContext,
     key: IdempotencyKey,
     first_asked: Option<Timestamp>,
+    /// What the patterns of all operations may still cost.
+    patterns: Mutex<PatternBudget>,
 }
 
 impl Call<'_> {
@@ -196,7 +200,8 @@ impl Call<'_> {
         let organization_id = self.identity.organization_id;
         let with_key = self.key.item_id(organization_id, ROUTE, Some(index)).map(MonitorId);
         let metadata = self.context.metadata(&self.identity);
-        let registration = Registration { organization_id, with_key, metadata };
+        let patterns = &self.patterns;
+        let registration = Registration { organization_id, with_key, metadata, patterns };
         let registered = registration.carry_out(self.state, body).await?;
         let id = registered.monitor_id;
         let monitor = Some(Box::new(registered.body()?.probed_by(&self.state.probers)));

@@ -1,10 +1,14 @@
 //! `POST /api/v1/monitors`: a monitor begins.
 
+use std::sync::{Mutex, PoisonError};
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use pulsetrail_domain::health::HeartbeatPolicy;
-use pulsetrail_domain::monitor::{Monitor, MonitorCommand, MonitorError, MonitorRequest};
+use pulsetrail_domain::monitor::{
+    Monitor, MonitorCommand, MonitorError, MonitorRequest, PatternBudget,
+};
 use pulsetrail_domain::{MonitorId, OrganizationId};
 use pulsetrail_infra::http::{BodyHash, IdempotencyKey, MonitorBody, Problem};
 use pulsetrail_infra::store::{StoredMonitor, read_aggregate};
@@ -48,23 +52,26 @@ pub(crate) async fn register(
 ) -> Result<Response, Problem> {
     let organization_id = identity.organization_id;
     let with_key = key.id(organization_id, ROUTE).map(MonitorId);
-    let registration =
-        Registration { organization_id, with_key, metadata: context.metadata(&identity) };
+    let metadata = context.metadata(&identity);
+    let patterns = &Mutex::default();
+    let registration = Registration { organization_id, with_key, metadata, patterns };
     let registered = registration.carry_out(&state, body).await?;
     respond_with(&state, StatusCode::CREATED, registered.body()?)
 }
 
 /// The registration of one monitor.
-pub(super) struct Registration {
+pub(super) struct Registration<'a> {
     /// Whom it is for.
     pub(super) organization_id: OrganizationId,
     /// The id that a key leads to.
     pub(super) with_key: Option<MonitorId>,
     /// Who asked, and in which request.
     pub(super) metadata: Metadata,
+    /// What the patterns of all registrations of the request may still cost.
+    pub(super) patterns: &'a Mutex<PatternBudget>,
 }
 
-impl Registration {
+impl Registration<'_> {
     /// Registers what `body` says, or finds what was registered with the same key. A key that was used
     /// counts before every rule and limit: what is answered is what became of the first request.
     pub(super) async fn carry_out(
@@ -95,8 +102,11 @@ impl Registration {
         body: Value,
         hash: &BodyHash,
     ) -> Result<(MonitorId, StoredMonitor), Problem> {
-        let Self { organization_id, with_key, mut metadata } = self;
-        let parsed = body::read(body)?;
+        let Self { organization_id, with_key, mut metadata, patterns } = self;
+        let parsed = {
+            let mut patterns = patterns.lock().unwrap_or_else(PoisonError::into_inner);
+            body::read_within(body, &mut patterns)?
+        };
         if let Err(objection) = rules::judge(&state.rules, &parsed, None) {
             return Err(egress::answer(state, *objection, organization_id, None, &metadata).await);
         }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::assertion::Assertion;
+use super::pattern::PatternBudget;
 use super::secret::{HttpAuth, SecretRef};
 use super::status::StatusRange;
 use super::url::TargetUrl;
@@ -86,7 +87,7 @@ impl HttpTarget {
         of_auth.chain(self.secret_headers.values().copied())
     }
 
-    pub(super) fn validate(&self, violations: &mut Vec<Violation>) {
+    pub(super) fn validate(&self, patterns: &mut PatternBudget, violations: &mut Vec<Violation>) {
         let mut check = |good: bool, pointer: &str, detail: &str| {
             if !good {
                 violations.push(Violation::new(pointer, detail));
@@ -124,7 +125,7 @@ impl HttpTarget {
             violations.push(Violation::new("/target/auth/username", detail));
         }
         for (index, assertion) in self.assertions.iter().enumerate() {
-            assertion.validate(&format!("/target/assertions/{index}"), violations);
+            assertion.validate(&format!("/target/assertions/{index}"), patterns, violations);
         }
     }
 

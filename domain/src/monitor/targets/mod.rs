@@ -4,6 +4,8 @@ mod assertion;
 mod dns;
 mod host;
 mod http;
+pub mod json_path;
+mod pattern;
 mod secret;
 mod sockets;
 mod status;
@@ -15,10 +17,12 @@ use ::url::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use assertion::{Assertion, JsonOperator, TextOperator, json_path, regex};
+pub use assertion::{Assertion, JsonOperator, TextOperator};
 pub use dns::{DnsTarget, InvalidResolver, RecordType, ResolverAddress};
 pub use host::{InvalidTargetHost, TargetHost};
 pub use http::{HttpMethod, HttpTarget, SECRET_HEADERS, header_value_fault};
+pub use json_path::JsonPath;
+pub use pattern::{MAX_PATTERN_COST, MAX_PATTERNS_COST, Pattern, PatternBudget};
 pub use secret::{HttpAuth, SecretRef};
 pub use sockets::{HeartbeatTarget, TcpTarget, TlsTarget};
 pub use status::{InvalidStatusRange, StatusRange};
@@ -96,10 +100,10 @@ impl Target {
         http.into_iter().flat_map(HttpTarget::secrets)
     }
 
-    /// Notes every value outside its limits, under `/target`.
-    pub(super) fn validate(&self, violations: &mut Vec<Violation>) {
+    /// Notes every value outside its limits, under `/target`. Patterns are paid for from `patterns`.
+    pub(super) fn validate(&self, patterns: &mut PatternBudget, violations: &mut Vec<Violation>) {
         match self {
-            Self::Http(http) => http.validate(violations),
+            Self::Http(http) => http.validate(patterns, violations),
             Self::Tcp(tcp) => tcp.validate(violations),
             Self::Dns(dns) => dns.validate(violations),
             Self::Tls(tls) => tls.validate(violations),
@@ -146,7 +150,7 @@ mod tests {
         let faults = |json: serde_json::Value| {
             let target: Target = serde_json::from_value(json).unwrap();
             let mut violations = Vec::new();
-            target.validate(&mut violations);
+            target.validate(&mut PatternBudget::default(), &mut violations);
             violations.into_iter().map(|fault| fault.pointer).collect::<Vec<_>>()
         };
         use serde_json::json;

@@ -200,6 +200,16 @@ async fn produced(scene: &Scene, cause: FailureCause) -> CheckResult {
             target.assertions = serde_json::from_value(assertion).unwrap();
             scene.check(target, 10_000).await
         }
+        Cause::AssertionTooExpensive => {
+            let body = format!("[{}1]", "0,".repeat(20_000));
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            let server = answering(answer).await;
+            let mut target = get(&format!("http://www.example:{}/", server.address.port()));
+            let path = "$[?count($[?count($[*])>0])>0]";
+            let assertion = json!([{"type": "json_path", "path": path, "operator": "absent"}]);
+            target.assertions = serde_json::from_value(assertion).unwrap();
+            scene.check(target, 10_000).await
+        }
         Cause::CheckUnsupported => {
             scene.other(json!({"type": "heartbeat", "grace_seconds": 30})).await
         }

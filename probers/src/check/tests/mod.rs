@@ -1,12 +1,14 @@
 //! Checks against real targets on loopback.
 
+mod bounded;
 mod causes;
 mod credentials;
-mod encoding;
+pub(super) mod encoding;
 mod hostile;
 mod http;
 mod http2;
 mod kinds;
+mod pattern;
 mod proxy;
 mod redirects;
 mod target;
