@@ -2,7 +2,7 @@
 
 use pulsetrail_domain::health::HeartbeatPolicy;
 use pulsetrail_domain::monitor::MonitorConfig;
-use pulsetrail_domain::{MonitorId, OrganizationId};
+use pulsetrail_domain::{MonitorId, OrganizationId, Timestamp, timestamp_from_millis};
 use pulsetrail_infra::http::secret_hash;
 use sqlx::types::Json;
 use sqlx::{PgPool, Row as _};
@@ -90,27 +90,37 @@ pub(crate) async fn find(pool: &PgPool, token: &str) -> Result<Option<Reported>,
     }))
 }
 
-/// The slot of a report that came at `at_ms`: that of the newest one where it repeats it. The row keeps
-/// it, so that all servers agree.
+/// When a report came that comes now.
+pub(crate) struct ReportTimes {
+    /// Its slot: its own time, or the slot of the newest report where it repeats that one.
+    pub(crate) slot: Timestamp,
+    /// Its own time.
+    pub(crate) at: Timestamp,
+}
+
+/// The times of a report that comes now, by the database's clock. The row keeps the slot, so that all
+/// servers agree.
 ///
 /// # Errors
 /// The database's.
-pub(crate) async fn slot_of(
+pub(crate) async fn report_times(
     pool: &PgPool,
     monitor_id: MonitorId,
-    at_ms: i64,
     repeat_ms: i64,
-) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(
+) -> Result<ReportTimes, sqlx::Error> {
+    let (slot_ms, at_ms): (i64, i64) = sqlx::query_as(
         "update heartbeats
-         set newest_slot_ms = case when abs($2 - newest_slot_ms) < $3 then newest_slot_ms else $2 end
-         where monitor_id = $1 returning newest_slot_ms",
+         set newest_slot_ms = case
+             when abs(at_ms - newest_slot_ms) < $2 then newest_slot_ms else at_ms end
+         from (select (extract(epoch from clock_timestamp()) * 1000)::bigint as at_ms) as clock
+         where monitor_id = $1 returning newest_slot_ms, at_ms",
     )
     .bind(monitor_id.0)
-    .bind(at_ms)
     .bind(repeat_ms)
     .fetch_one(pool)
-    .await
+    .await?;
+    let (slot, at) = (timestamp_from_millis(slot_ms), timestamp_from_millis(at_ms));
+    Ok(ReportTimes { slot, at })
 }
 
 /// The path that a monitor is reported to.

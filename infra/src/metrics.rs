@@ -15,6 +15,7 @@ const RELAY_LAG: &str = "pulsetrail_relay_lag_events";
 const RELAY_LAG_SECONDS: &str = "pulsetrail_relay_lag_seconds";
 const RELAY_PUBLISHED: &str = "pulsetrail_relay_published_events_total";
 const RECORDED: &str = "pulsetrail_recorder_results_total";
+const MONITORS_LOADED: &str = "pulsetrail_recorder_monitors_loaded_total";
 const DUPLICATE_JOBS: &str = "pulsetrail_duplicate_jobs_total";
 const STAGE_SECONDS: &str = "pulsetrail_job_stage_seconds";
 const DEAD_LETTERS: &str = "pulsetrail_dead_letters_total";
@@ -53,6 +54,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!(RELAY_LAG_SECONDS, Unit::Seconds, "Age of the oldest event not published yet");
     describe_counter!(RELAY_PUBLISHED, Unit::Count, "Events published to Kafka");
     describe_counter!(RECORDED, Unit::Count, "Results taken in, by what became of them");
+    describe_counter!(
+        MONITORS_LOADED,
+        Unit::Count,
+        "Monitors that a recorder read from the store because it had them not in memory"
+    );
     describe_counter!(
         DUPLICATE_JOBS,
         Unit::Count,
@@ -121,8 +127,8 @@ pub fn relay_published(events: usize) {
     metrics::counter!(RELAY_PUBLISHED).increment(events as u64);
 }
 
-/// Results were taken in; `effect` is `recorded`, `duplicate`, `void` (a deadline that changed nothing)
-/// or `dead_letter`.
+/// Results were taken in; `effect` is `recorded`, `duplicate`, `void` (a deadline that changed nothing),
+/// `too_late` (its slot was too old, and it was dropped) or `dead_letter`.
 pub fn results_recorded(effect: &'static str, results: usize) {
     match effect {
         "recorded" => vitals::add(Figure::ResultsRecorded, results),
@@ -133,6 +139,11 @@ pub fn results_recorded(effect: &'static str, results: usize) {
         _ => {}
     }
     metrics::counter!(RECORDED, "effect" => effect).increment(results as u64);
+}
+
+/// A recorder read monitors from the store that it had not in memory.
+pub fn monitors_loaded(monitors: usize) {
+    metrics::counter!(MONITORS_LOADED).increment(monitors as u64);
 }
 
 /// Jobs went through a stage of their life, and took so long for it in all, in microseconds. Where clocks

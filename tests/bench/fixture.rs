@@ -30,12 +30,12 @@ pub(crate) fn monitors(count: usize) -> Vec<MonitorId> {
     (0..count).map(|_| MonitorId(Uuid::now_v7())).collect()
 }
 
-/// The result of a monitor's check in its `round`-th interval from yesterday on: one in a hundred
+/// The result of a monitor's check in its `round`-th interval from five days ago on: one in a hundred
 /// failed, and times vary as they do between a near host and a far one.
 pub(crate) fn result(monitor: MonitorId, round: i64) -> CheckResult {
     let region = Region::default();
-    let yesterday = (Utc::now().timestamp_millis() / 86_400_000 - 1) * 86_400_000;
-    let slot_ms = yesterday + phase_ms(monitor, INTERVAL_MS) + round * INTERVAL_MS;
+    let begin = (Utc::now().timestamp_millis() / 86_400_000 - 5) * 86_400_000;
+    let slot_ms = begin + phase_ms(monitor, INTERVAL_MS) + round * INTERVAL_MS;
     let noise = monitor.0.as_u128() as u32 ^ (round as u32).wrapping_mul(0x9E37_79B9);
     let failed = noise.is_multiple_of(100);
     let connect = 300 + noise % 40_000;

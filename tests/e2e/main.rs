@@ -8,6 +8,7 @@
 )]
 
 mod asyncapi;
+mod clocks;
 mod commands;
 mod connections;
 mod dead_letters;
@@ -26,6 +27,7 @@ mod on_demand;
 mod once;
 mod path;
 mod queue;
+mod recorder;
 mod recording;
 mod regions;
 mod restart;
@@ -40,6 +42,7 @@ mod store_order;
 mod system;
 mod tenancy;
 mod traces;
+mod unreadable;
 
 use pulsetrail_harness::Corner;
 

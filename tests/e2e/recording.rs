@@ -1,10 +1,12 @@
 //! What becomes of results: duplicates, messages at fault, and their neighbours.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use pulsetrail_domain::check::{CheckResult, Outcome, TimingsUs};
+use chrono::Utc;
+use pulsetrail_domain::check::{CheckResult, Failure, FailureCause, Findings, Outcome, TimingsUs};
 use pulsetrail_domain::slot::scheduled_check_id;
-use pulsetrail_domain::{MonitorId, OrganizationId, Region, timestamp_from_millis};
+use pulsetrail_domain::{MonitorId, OrganizationId, Region, Timestamp, timestamp_from_millis};
 use pulsetrail_harness::{Corner, Target, User, eventually};
 use pulsetrail_infra::kafka::message_headers;
 use pulsetrail_infra::messages::{RESULT_TYPE, ResultMessage};
@@ -14,6 +16,19 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::corner;
+
+/// The first slot of the results that tests send, in ms: five days before the test began, so that none is
+/// too old and all are told from those of probers.
+pub(crate) fn first_slot_ms() -> i64 {
+    static FIRST: LazyLock<i64> =
+        LazyLock::new(|| (Utc::now() - chrono::Duration::days(5)).timestamp() * 1_000);
+    *FIRST
+}
+
+/// Whether a slot is one of a result that a test sent, and not of a prober's.
+pub(crate) fn is_sent(slot: &str) -> bool {
+    slot.parse::<Timestamp>().unwrap() < Utc::now() - chrono::Duration::days(1)
+}
 
 /// A successful result of a slot, as a prober would send it.
 pub(crate) fn result_of(
@@ -92,7 +107,7 @@ async fn a_result_delivered_again_is_counted_once_also_after_it_was_forgotten() 
     let monitor = quiet_monitor(&user, &target).await;
     let organization: OrganizationId = user.organization.parse().unwrap();
     let results = Results::of(&corner);
-    let result = |slot: i64| result_of(monitor, organization, 1_800_000_000_000 + slot * 1_000);
+    let result = |slot: i64| result_of(monitor, organization, first_slot_ms() + slot * 1_000);
     // More than are remembered, so that the first ones must be looked up in the store.
     for slot in 0..80 {
         results.send_result(&result(slot)).await;
@@ -103,7 +118,8 @@ async fn a_result_delivered_again_is_counted_once_also_after_it_was_forgotten() 
     results.send_result(&result(80)).await;
     let slots = eventually("the last result is recorded", async || {
         let slots = recorded_slots(&user, monitor).await;
-        slots.iter().any(|slot| slot.starts_with("2027-01-15T08:01:20")).then_some(slots)
+        let last = serde_json::to_value(result(80).result.scheduled_at).unwrap();
+        slots.iter().any(|slot| last == **slot).then_some(slots)
     })
     .await;
     // And the check that the registration led to.
@@ -121,7 +137,7 @@ async fn a_message_at_fault_is_set_aside_with_its_reason_and_harms_no_other() {
     let monitor = quiet_monitor(&user, &target).await;
     let organization: OrganizationId = user.organization.parse().unwrap();
     let results = Results::of(&corner);
-    let slot = 1_800_000_000_000;
+    let slot = first_slot_ms();
 
     results.send_result(&result_of(monitor, organization, slot)).await;
     results.send(&monitor.to_string(), b"not JSON").await;
@@ -130,6 +146,14 @@ async fn a_message_at_fault_is_set_aside_with_its_reason_and_harms_no_other() {
     let strangers = stranger.organization.parse().unwrap();
     results.send_result(&result_of(monitor, strangers, slot + 1_000)).await;
     results.send_result(&result_of(monitor, organization, slot + 2_000)).await;
+    // What a target may have sent, and Postgres does not take.
+    let mut odd = result_of(monitor, organization, slot + 3_000);
+    odd.result.outcome = Outcome::Down;
+    let (cause, detail) = (FailureCause::DnsAnswerUnexpected, "a\0b".to_owned());
+    odd.result.findings =
+        Some(Box::new(Findings { answers: vec![detail.clone()], ..Findings::default() }));
+    odd.result.failure = Some(Failure { cause, detail });
+    results.send_result(&odd).await;
 
     let store = corner.store().await;
     let letters = eventually("four dead letters", async || {
@@ -144,10 +168,14 @@ async fn a_message_at_fault_is_set_aside_with_its_reason_and_harms_no_other() {
     let reasons: Vec<&str> = letters.iter().map(|(reason, _)| reason.as_str()).collect();
     assert_eq!(reasons, ["malformed", "malformed", "organization_mismatch", "unknown_monitor"]);
     assert!(letters.iter().any(|(_, payload)| payload.as_deref() == Some(b"not JSON")));
-    eventually("both good results are recorded", async || {
-        (recorded_slots(&user, monitor).await.len() == 3).then_some(())
+    eventually("the good results are recorded, and the one with a NUL", async || {
+        (recorded_slots(&user, monitor).await.len() == 4).then_some(())
     })
     .await;
+    let events = user.events(&monitor.to_string()).await;
+    let odd = events.iter().find(|event| event["payload"]["outcome"] == "down").unwrap();
+    assert_eq!(odd["payload"]["failure"]["detail"], "a\\000b");
+    assert_eq!(odd["payload"]["findings"]["answers"], json!(["a\\000b"]));
     app.stop().await;
 }
 

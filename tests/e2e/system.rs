@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio::process::Child;
 
 use crate::corner;
-use crate::recording::{Results, quiet_monitor, result_of};
+use crate::recording::{Results, first_slot_ms, quiet_monitor, result_of};
 
 async fn system(user: &User) -> Value {
     let answer = user.get("/api/v1/system").await;
@@ -115,7 +115,7 @@ async fn a_job_that_was_made_twice_shows_as_a_duplicate() {
         .await;
     };
     // The control: what comes once is none.
-    let slot = 1_700_000_000_000;
+    let slot = first_slot_ms();
     results.send_result(&result_of(monitor, organization, slot)).await;
     until(2, 0).await;
     results.send_result(&result_of(monitor, organization, slot)).await;

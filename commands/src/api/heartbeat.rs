@@ -5,9 +5,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::request::Parts;
-use chrono::Utc;
+use pulsetrail_domain::CheckId;
 use pulsetrail_domain::health::report;
-use pulsetrail_domain::{CheckId, timestamp_from_millis};
 use pulsetrail_infra::http::{Problem, secret_hash};
 use pulsetrail_infra::kafka::{message_headers, traced};
 use pulsetrail_infra::messages::{RESULT_TYPE, ResultMessage};
@@ -76,14 +75,12 @@ async fn take(state: &CommandState, token: &str, parts: &Parts) -> Result<Json<R
         return Err(Problem::not_found());
     };
     state.reports.count(&secret_hash(token))?;
-    let at_ms = Utc::now().timestamp_millis();
     let repeat_ms = found.heartbeat.repeat_ms();
-    let slot_ms =
-        heartbeats::slot_of(&state.store.write, found.monitor_id, at_ms, repeat_ms).await?;
+    let pool = &state.store.write;
+    let times = heartbeats::report_times(pool, found.monitor_id, repeat_ms).await?;
     let region = found.config.regions.first().cloned().unwrap_or_default();
-    let (slot, at) = (timestamp_from_millis(slot_ms), timestamp_from_millis(at_ms));
     let heartbeats::Reported { monitor_id, organization_id, heartbeat, version, .. } = found;
-    let result = report(monitor_id, region, heartbeat, version, slot, at);
+    let result = report(monitor_id, region, heartbeat, version, times.slot, times.at);
     let check_id = result.check_id;
     send(state, &ResultMessage { monitor_id, organization_id, result, refusal: None }).await?;
     Ok(Json(Reported { check_id }))

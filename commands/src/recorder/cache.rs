@@ -8,9 +8,21 @@ use lru::LruCache;
 use pulsetrail_domain::health::{Health, ObservationPolicy};
 use pulsetrail_domain::monitor::Monitor;
 use pulsetrail_domain::{MonitorId, OrganizationId, Position};
+use pulsetrail_infra::metrics;
 use pulsetrail_infra::store::{
-    AppendOutcome, Event, Snapshot, Store, StoreError, head, load_snapshots, read_aggregates,
+    AppendOutcome, Event, Snapshot, Store, StoreError, head, load_snapshots, monitors_between,
+    read_aggregates, save_snapshots,
 };
+
+/// A snapshot of a health aggregate is kept each time its version passes a multiple of this: about so many
+/// events are read at most for a monitor that is not in memory, as none is when a recorder starts.
+pub(super) const SNAPSHOT_EVERY: i64 = 50;
+
+/// How many positions that others appended are read at a time.
+const PIECE: i64 = 10_000;
+/// How many are read at most before the monitors that are needed next are loaded instead, which takes less
+/// time then.
+const FOLLOWED: i64 = 1_000_000;
 
 /// What decisions about one monitor are made from, at the versions that were last read or written.
 #[derive(Debug, Default)]
@@ -42,17 +54,38 @@ impl Cache {
         self.through.unwrap_or_default()
     }
 
-    /// Forgets what others appended to, as an append that was committed has found out.
-    pub(super) fn follow(&mut self, appended: &AppendOutcome) {
-        match &appended.moved {
-            Some(moved) => {
-                for id in moved.iter().filter_map(|id| id.parse().ok()) {
-                    self.forget(id);
+    /// Forgets what others appended to, as an append that was committed has found out. Where others have
+    /// appended too much for the append to tell, it is read, in pieces and without the lock: events of
+    /// another tenant, however many, leave in memory what they are not about.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; then everything known must be forgotten.
+    pub(super) async fn follow(
+        &mut self,
+        store: &Store,
+        appended: &AppendOutcome,
+    ) -> Result<(), StoreError> {
+        let reached = appended.reached;
+        match (&appended.moved, self.through) {
+            (Some(moved), _) => self.forget_all(moved),
+            (None, Some(through)) if reached.0 - through.0 <= FOLLOWED => {
+                let mut after = through;
+                while after < reached && !self.known.is_empty() {
+                    let piece = Position(after.0.saturating_add(PIECE)).min(reached);
+                    self.forget_all(&monitors_between(&store.read, after, piece).await?);
+                    after = piece;
                 }
             }
-            None => self.known.clear(),
+            (None, _) => self.known.clear(),
         }
-        self.through = Some(appended.reached);
+        self.through = Some(reached);
+        Ok(())
+    }
+
+    fn forget_all(&mut self, monitor_ids: &[String]) {
+        for id in monitor_ids.iter().filter_map(|id| id.parse().ok()) {
+            self.forget(id);
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -85,6 +118,7 @@ impl Cache {
             }
         }
         if !missing.is_empty() {
+            metrics::monitors_loaded(missing.len());
             if self.through.is_none() {
                 self.through = Some(head(&store.read).await?);
             }
@@ -117,9 +151,8 @@ async fn load(
     })
     .await?;
 
-    for Snapshot { aggregate_id, sequence, state } in
-        load_snapshots(&store.read, Health::AGGREGATE, &ids).await?
-    {
+    let kept = load_snapshots(&store.read, Health::AGGREGATE, Health::FOLD_VERSION, &ids).await?;
+    for Snapshot { aggregate_id, sequence, state } in kept {
         // A snapshot only saves time: one that cannot be read is passed over.
         if let (Some(loading), Ok(health)) =
             (loading.get_mut(&aggregate_id), serde_json::from_str::<Health>(&state))
@@ -137,10 +170,40 @@ async fn load(
         });
     })
     .await?;
+    keep_snapshots(store, &overdue_snapshots(&loading, &healths)?).await;
     Ok(monitor_ids
         .iter()
         .filter_map(|id| loading.remove(&id.to_string()).map(|loading| (*id, loading.known())))
         .collect())
+}
+
+/// The snapshots of what had to be read from far back, as all is after a change of the fold: so it is
+/// read once.
+fn overdue_snapshots(
+    loading: &HashMap<String, Loading>,
+    read_from: &[(String, i64)],
+) -> Result<Vec<Snapshot>, serde_json::Error> {
+    read_from
+        .iter()
+        .filter_map(|(id, from)| Some((id, from, loading.get(id)?)))
+        .filter(|(_, from, loading)| {
+            loading.unreadable.is_none() && loading.health.version - *from > 2 * SNAPSHOT_EVERY
+        })
+        .map(|(id, _, loading)| {
+            let state = serde_json::to_string(&loading.health)?;
+            let sequence = loading.health.version;
+            Ok(Snapshot { aggregate_id: id.clone(), sequence, state })
+        })
+        .collect()
+}
+
+/// Saves snapshots. They only save time: where that fails, later ones will do.
+pub(super) async fn keep_snapshots(store: &Store, snapshots: &[Snapshot]) {
+    let saved =
+        save_snapshots(&store.write, Health::AGGREGATE, Health::FOLD_VERSION, snapshots).await;
+    if let Err(error) = saved {
+        tracing::debug!(%error, "snapshots could not be saved; later ones will be");
+    }
 }
 
 /// What is being read of one monitor.

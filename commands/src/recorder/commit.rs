@@ -3,28 +3,28 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use chrono::Utc;
-use pulsetrail_domain::MonitorId;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, try_join_all};
 use pulsetrail_domain::check::CheckResult;
-use pulsetrail_domain::health::Health;
+use pulsetrail_domain::health::{Health, MAX_AGE};
+use pulsetrail_domain::{MonitorId, Timestamp};
 use pulsetrail_infra::dead_letters::{resolve, retried_letter};
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::store::{
-    Append, AppendOutcome, Snapshot, Store, StoreError, append_batch_after, recorded_before,
-    save_snapshots,
+    Append, AppendOutcome, RecordedBefore, Snapshot, Store, StoreError, append_batch_after,
+    database_time, recorded_before,
 };
 use uuid::Uuid;
 
 use super::RECORDER;
 use super::beside::Beside;
-use super::cache::{Cache, Known};
+use super::cache::{Cache, Known, SNAPSHOT_EVERY, keep_snapshots};
 use super::dead_letter::DeadLetter;
 use super::decide::{Decided, LookedUp, decide};
 use super::intake::{Intake, Received};
 
-/// A snapshot of a health aggregate is kept each time its version passes a multiple of this: about so many
-/// events are read at most for a monitor that is not in memory, as none is when a recorder starts.
-const SNAPSHOT_EVERY: i64 = 50;
+/// How many monitors' histories are looked through at the same time for results that come late.
+const LOOKS_AT_ONCE: usize = 4;
 
 pub(super) type ByMonitor = BTreeMap<MonitorId, Vec<Received>>;
 
@@ -34,6 +34,9 @@ pub(super) async fn record_batch(
     cache: &mut Cache,
     intakes: Vec<Intake>,
 ) -> Result<(), StoreError> {
+    if intakes.is_empty() {
+        return Ok(());
+    }
     let mut dead = Vec::new();
     let mut pending: ByMonitor = BTreeMap::new();
     for intake in intakes {
@@ -46,19 +49,21 @@ pub(super) async fn record_batch(
     }
     let mut retried: HashSet<Uuid> =
         pending.values().flatten().filter_map(|one| retried_letter(&one.origin)).collect();
+    let now = database_time(&store.read).await?;
     let mut looked_up = LookedUp::default();
     let mut snapshots = Vec::new();
+    let mut too_late = Vec::new();
     while !pending.is_empty() || !dead.is_empty() {
         let ids: HashSet<MonitorId> = pending.keys().copied().collect();
         let known = cache.load(store, &ids).await?;
-        let mut round = decide_all(&known, &pending, &looked_up)?;
+        let mut round = decide_all(&known, &pending, &looked_up, now)?;
         let to_look_up: Vec<(MonitorId, &[usize])> = round
             .iter()
             .filter(|(_, decided)| !decided.to_look_up.is_empty())
             .map(|(id, decided)| (*id, decided.to_look_up.as_slice()))
             .collect();
         if !to_look_up.is_empty() {
-            look_up(store, &pending, &to_look_up, &mut looked_up).await?;
+            dead.extend(look_up(store, &pending, &to_look_up, &mut looked_up).await?);
             continue;
         }
         for decided in round.values_mut() {
@@ -82,6 +87,7 @@ pub(super) async fn record_batch(
             metrics::results_recorded("recorded", decided.recorded.len());
             metrics::results_recorded("duplicate", decided.duplicates);
             metrics::results_recorded("void", decided.void);
+            too_late.extend((decided.too_late > 0).then_some((id, decided.too_late)));
             pending.remove(&id);
             if let (Some(known), Some(_)) = (known.get(&id), decided.append) {
                 snapshots.extend(due_snapshot(&id, &known.health, &decided.health)?);
@@ -91,10 +97,9 @@ pub(super) async fn record_batch(
             }
         }
     }
-    // They only save time: the lock is not held for them, and the batch is done without them.
-    if let Err(error) = save_snapshots(&store.write, Health::AGGREGATE, &snapshots).await {
-        tracing::debug!(%error, "snapshots could not be saved; later ones will be");
-    }
+    report_too_late(&too_late);
+    // The lock is not held for them, and the batch is done without them.
+    keep_snapshots(store, &snapshots).await;
     resolve(&store.write, RECORDER, &retried).await
 }
 
@@ -111,13 +116,28 @@ fn due_snapshot(
     Ok(Some(Snapshot { aggregate_id, sequence: after.version, state }))
 }
 
+/// Says in the metrics and in the log, once a batch, that results were dropped because their slots were
+/// too old.
+fn report_too_late(dropped: &[(MonitorId, usize)]) {
+    let Some((first, _)) = dropped.first() else { return };
+    let results: usize = dropped.iter().map(|(_, results)| results).sum();
+    metrics::results_recorded("too_late", results);
+    tracing::warn!(
+        results,
+        monitors = dropped.len(),
+        monitor.id = %first,
+        "results whose slots are more than {} days old were dropped; one of their monitors is named",
+        MAX_AGE.num_days()
+    );
+}
+
 fn decide_all(
     known: &HashMap<MonitorId, Arc<Known>>,
     pending: &ByMonitor,
     looked_up: &LookedUp,
+    now: Timestamp,
 ) -> Result<BTreeMap<MonitorId, Decided>, StoreError> {
     let nothing = Known::default();
-    let now = Utc::now();
     pending
         .iter()
         .map(|(id, results)| {
@@ -151,6 +171,10 @@ async fn store_round(
         (outcome, moved)
     } else {
         let mut transaction = store.write.begin().await?;
+        // Before the append takes the lock: it is not held while letters are written one by one.
+        for letter in dead {
+            letter.save(&mut transaction).await?;
+        }
         let outcome = append_batch_after(&mut *transaction, &appends, cache.through()).await?;
         let moved = moved(&decided, &outcome);
         if !moved.is_empty() {
@@ -158,13 +182,10 @@ async fn store_round(
             beside = Beside::of(before, pending, &stored.collect::<Vec<_>>());
         }
         beside.save(&mut transaction).await?;
-        for letter in dead {
-            letter.save(&mut transaction).await?;
-        }
         transaction.commit().await?;
         (outcome, moved)
     };
-    cache.follow(&outcome);
+    cache.follow(store, &outcome).await?;
     Ok(moved)
 }
 
@@ -175,23 +196,33 @@ fn moved(decided: &[(MonitorId, &Decided)], outcome: &AppendOutcome) -> HashSet<
 }
 
 /// Asks the store which of the given checks, by their place among a monitor's results, were recorded
-/// before.
+/// before: of some monitors at the same time. Returns the letters of events that cannot be read.
 async fn look_up(
     store: &Store,
     pending: &ByMonitor,
     places: &[(MonitorId, &[usize])],
     looked_up: &mut LookedUp,
-) -> Result<(), StoreError> {
-    for (monitor_id, places) in places {
+) -> Result<Vec<DeadLetter>, StoreError> {
+    let wanted = places.iter().map(|(monitor_id, places)| {
         let results = pending.get(monitor_id).map(Vec::as_slice).unwrap_or_default();
-        let wanted: Vec<&CheckResult> = places
-            .iter()
-            .filter_map(|place| results.get(*place))
-            .filter_map(Received::result)
-            .map(|message| &message.result)
-            .collect();
-        looked_up.found.extend(recorded_before(&store.read, *monitor_id, &wanted).await?);
+        let results = places.iter().filter_map(|place| results.get(*place));
+        let wanted: Vec<&CheckResult> =
+            results.filter_map(Received::result).map(|message| &message.result).collect();
         looked_up.asked.extend(wanted.iter().map(|result| result.check_id));
+        (*monitor_id, wanted)
+    });
+    let wanted: Vec<(MonitorId, Vec<&CheckResult>)> = wanted.collect();
+    let mut letters = Vec::new();
+    for some in wanted.chunks(LOOKS_AT_ONCE) {
+        let looks: Vec<BoxFuture<'_, Result<RecordedBefore, StoreError>>> = some
+            .iter()
+            .map(|(monitor_id, wanted)| recorded_before(&store.read, *monitor_id, wanted).boxed())
+            .collect();
+        for before in try_join_all(looks).await? {
+            looked_up.found.extend(before.checks);
+            let unreadable = before.unreadable.iter();
+            letters.extend(unreadable.map(|(event, error)| DeadLetter::of_event(event, error)));
+        }
     }
-    Ok(())
+    Ok(letters)
 }

@@ -3,7 +3,7 @@
 use pulsetrail_domain::OrganizationId;
 use pulsetrail_infra::dead_letters::Letter;
 pub(super) use pulsetrail_infra::dead_letters::Reason;
-use pulsetrail_infra::store::StoreError;
+use pulsetrail_infra::store::{DecodeError, Event, StoreError};
 use rdkafka::message::OwnedMessage;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -21,6 +21,17 @@ impl DeadLetter {
         detail: impl AsRef<str>,
     ) -> Self {
         Self(Letter::of_message(RECORDER, origin, organization_id, reason, detail))
+    }
+
+    /// An event that was met in a search for late results and cannot be read.
+    pub(super) fn of_event(event: &Event, error: &DecodeError) -> Self {
+        Self(Letter::of_event(RECORDER, event, error))
+    }
+
+    /// Why it is dead, as a stable code.
+    #[cfg(test)]
+    pub(super) fn reason(&self) -> &str {
+        &self.0.reason
     }
 
     /// The letter that its message is a retry of.

@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
-use pulsetrail_domain::health::{Health, HealthCommand, HealthError, HealthEvent};
+use pulsetrail_domain::health::{
+    Health, HealthCommand, HealthError, HealthEvent, MAX_AGE, MAX_AHEAD, Timeliness,
+};
 use pulsetrail_domain::monitor::Monitor;
 use pulsetrail_domain::{CheckId, MonitorId, Timestamp};
+use pulsetrail_infra::dead_letters::retried_letter;
 use pulsetrail_infra::store::{Append, Guard, NewEvent};
 
 use super::cache::Known;
@@ -26,6 +29,8 @@ pub(super) struct Decided {
     pub(super) duplicates: usize,
     /// Deadlines that changed nothing.
     pub(super) void: usize,
+    /// Results that were dropped because their slots were too old.
+    pub(super) too_late: usize,
     /// The recorded ones among them that the order of the log does not lead to.
     pub(super) irregular: Vec<CheckId>,
     /// Results that are older than what is remembered, by their place: the store must be asked about
@@ -34,7 +39,7 @@ pub(super) struct Decided {
 }
 
 /// Decides the results of one monitor, in order. `known_checks` are the checks that the store was
-/// asked about, and whether each was found; `now` is the recorder's time.
+/// asked about, and whether each was found; `now` is the time by the database's clock.
 pub(super) fn decide(
     monitor_id: MonitorId,
     known: &Known,
@@ -64,6 +69,22 @@ pub(super) fn decide(
                 "the monitor belongs to another organization",
             ));
             continue;
+        }
+        match timeliness(received, now) {
+            Timeliness::InTime => {}
+            Timeliness::Ahead => {
+                decided.dead.push(dead_in_time(received, Reason::ScheduledAhead, now));
+                continue;
+            }
+            // Who asked for a retry is told that it came too late.
+            Timeliness::TooLate if retried_letter(&received.origin).is_some() => {
+                decided.dead.push(dead_in_time(received, Reason::TooLate, now));
+                continue;
+            }
+            Timeliness::TooLate => {
+                decided.too_late += 1;
+                continue;
+            }
         }
         let message = match &received.said {
             Said::Result(message) => message,
@@ -122,6 +143,29 @@ pub(super) fn decide(
     Ok(decided)
 }
 
+/// A deadline is decided from the results that were recorded, however old it is.
+fn timeliness(received: &Received, now: Timestamp) -> Timeliness {
+    match &received.said {
+        Said::Result(message) => Timeliness::of(message.result.scheduled_at, now),
+        Said::Deadline(at) if Timeliness::of(*at, now) == Timeliness::Ahead => Timeliness::Ahead,
+        Said::Deadline(_) => Timeliness::InTime,
+    }
+}
+
+/// The letter of a message whose slot lies too far from the present.
+fn dead_in_time(received: &Received, reason: Reason, now: Timestamp) -> DeadLetter {
+    let slot = match &received.said {
+        Said::Result(message) => message.result.scheduled_at,
+        Said::Deadline(at) => *at,
+    };
+    let limit = match reason {
+        Reason::ScheduledAhead => format!("more than {} minutes after", MAX_AHEAD.num_minutes()),
+        _ => format!("more than {} days before", MAX_AGE.num_days()),
+    };
+    let detail = format!("{slot:?} is {limit} the database's clock, which showed {now:?}");
+    DeadLetter::new(&received.origin, Some(received.organization_id), reason, detail)
+}
+
 /// Takes events into the state, and into what is to be stored.
 fn append(
     monitor_id: MonitorId,
@@ -155,3 +199,6 @@ fn dead(results: &[Received], reason: Reason, detail: &str) -> Vec<DeadLetter> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ mod commit;
 mod dead_letter;
 mod decide;
 mod intake;
+mod storable;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -171,31 +172,56 @@ async fn next_messages(
 }
 
 /// Stores a batch, however long Postgres is away; false when the process was told to stop first. Where
-/// Postgres answers and refuses what it is given, again and again, each message is stored alone, and
-/// the one that it refuses then is a dead letter.
+/// Postgres answers and refuses what it is given, again and again, the batch is halved until the messages
+/// that it refuses alone are found: those are dead letters. One among a thousand takes twenty transactions
+/// to find, and not a thousand, for the results behind them wait.
 async fn record_until_done(
     store: &Store,
     cache: &mut Cache,
     messages: &[OwnedMessage],
     shutdown: &CancellationToken,
 ) -> bool {
-    match store_until_refused(store, cache, messages, None, shutdown).await {
-        Stored::Done => return true,
-        Stored::ToldToStop => return false,
-        Stored::Refused(_) => {}
+    let mut parts = vec![messages];
+    let mut refused: Vec<(&OwnedMessage, StoreError)> = Vec::new();
+    while let Some(part) = parts.pop() {
+        // A server can be wrong for a moment: the batch has several attempts, and each part one more.
+        let attempts = if part.len() == messages.len() { REFUSALS } else { 1 };
+        match store_until_refused(store, cache, Work::Messages(part), attempts, shutdown).await {
+            Stored::Done => {}
+            Stored::ToldToStop => return false,
+            Stored::Refused(error) => match part {
+                [alone] => refused.push((alone, error)),
+                _ => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+            },
+        }
     }
-    for message in messages {
-        let alone = std::slice::from_ref(message);
-        let mut refusal = None;
-        loop {
-            match store_until_refused(store, cache, alone, refusal.as_ref(), shutdown).await {
-                Stored::Done => break,
-                Stored::ToldToStop => return false,
-                Stored::Refused(error) => refusal = Some(error),
+    // A letter holds nothing that Postgres refuses: bytes, and a detail without control characters.
+    match store_until_refused(store, cache, Work::Refused(&refused), u32::MAX, shutdown).await {
+        Stored::Done => true,
+        Stored::ToldToStop | Stored::Refused(_) => false,
+    }
+}
+
+/// What is to be stored.
+#[derive(Clone, Copy)]
+enum Work<'a> {
+    Messages(&'a [OwnedMessage]),
+    /// The letters of messages that Postgres refused, and why.
+    Refused(&'a [(&'a OwnedMessage, StoreError)]),
+}
+
+impl Work<'_> {
+    fn intakes(self) -> Vec<Intake> {
+        match self {
+            Self::Messages(messages) => messages.iter().map(Intake::from_message).collect(),
+            Self::Refused(refused) => {
+                refused.iter().map(|(origin, error)| Intake::refused(origin, error)).collect()
             }
         }
     }
-    true
 }
 
 enum Stored {
@@ -204,33 +230,30 @@ enum Stored {
     Refused(StoreError),
 }
 
-/// Stores messages, or sets them aside where there is a `refusal`, as long as it is Postgres that is at
-/// fault and not what is in them.
+/// Stores messages, or their letters, as long as it is Postgres that is at fault; after `attempts` at which it was what is in
+/// them, they are refused.
 async fn store_until_refused(
     store: &Store,
     cache: &mut Cache,
-    messages: &[OwnedMessage],
-    refusal: Option<&StoreError>,
+    work: Work<'_>,
+    attempts: u32,
     shutdown: &CancellationToken,
 ) -> Stored {
     let mut backoff = Duration::from_millis(50);
     let mut refusals = 0;
     loop {
-        let intake = |message| match refusal {
-            None => Intake::from_message(message),
-            Some(error) => Intake::refused(message, error),
-        };
-        let intakes = messages.iter().map(intake).collect();
+        let intakes = work.intakes();
+        let results = intakes.len();
         let error: StoreError = match record_batch(store, cache, intakes).await {
             Ok(()) => return Stored::Done,
             Err(error) => error,
         };
         // Whether a commit that failed took effect is not known: what is cached may be behind.
         cache.clear();
-        tracing::warn!(%error, batch.results = messages.len(), "results could not be stored yet");
+        tracing::warn!(%error, batch.results = results, "results could not be stored yet");
         if error.blames_the_data() {
             refusals += 1;
-            if refusals == REFUSALS {
+            if refusals == attempts {
                 return Stored::Refused(error);
             }
         }

@@ -36,6 +36,10 @@ pub enum Reason {
     RefusedByStore,
     /// Kafka refuses it, as when it is too long.
     RefusedByKafka,
+    /// Its slot, or the moment that it is about, lies too far after the database's clock.
+    ScheduledAhead,
+    /// It was retried after its slot had become too old to be recorded.
+    TooLate,
 }
 
 impl Reason {
@@ -50,6 +54,8 @@ impl Reason {
             Self::UnreadableHistory => "unreadable_history",
             Self::RefusedByStore => "refused_by_store",
             Self::RefusedByKafka => "refused_by_kafka",
+            Self::ScheduledAhead => "scheduled_ahead",
+            Self::TooLate => "too_late",
         }
     }
 }

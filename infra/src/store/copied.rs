@@ -5,18 +5,15 @@
 //! row; of each row the number of its fields, and of each field its length and its value as the type's
 //! send function writes it; and -1 in place of a number of fields at the end.
 
-use chrono::DateTime;
 use pulsetrail_domain::{Position, Timestamp};
 use uuid::Uuid;
 
-use super::stored::Stored;
+use super::stored::{Stored, time_of};
 
 /// The signature, no flags and no extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: &[u8] = &[0xff, 0xff];
 const FIELDS: i16 = 9;
-/// PostgreSQL counts microseconds from 2000-01-01.
-const EPOCH_US: i64 = 946_684_800_000_000;
 
 /// Copies at most `limit` events after a position, in order, with their columns in the order of
 /// [`Stored`].
@@ -78,7 +75,7 @@ impl<'a> Fields<'a> {
     }
 
     fn time(&mut self) -> Option<Timestamp> {
-        DateTime::from_timestamp_micros(self.integer()?.checked_add(EPOCH_US)?)
+        Some(time_of(self.integer()?))
     }
 }
 

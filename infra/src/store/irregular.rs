@@ -24,7 +24,7 @@ use pulsetrail_domain::{CheckId, MonitorId, Region, Timestamp};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Event, StoreError, read_aggregate};
+use super::{DecodeError, Event, StoreError, read_aggregate};
 
 /// How far the clocks of the schedulers and recorders may be apart from that of the database.
 const CLOCK_SKEW: Duration = Duration::minutes(5);
@@ -71,6 +71,16 @@ impl Sought<'_> {
     }
 }
 
+/// What a look into the store found.
+#[derive(Debug, Default)]
+pub struct RecordedBefore {
+    /// Those of the checks that were recorded.
+    pub checks: HashSet<CheckId>,
+    /// Events that were passed over because they cannot be read, and why: a check that one of them stands
+    /// for counts as not recorded.
+    pub unreadable: Vec<(Event, DecodeError)>,
+}
+
 /// Which of the given checks of a monitor were recorded before.
 ///
 /// # Errors
@@ -79,7 +89,7 @@ pub async fn recorded_before(
     pool: &PgPool,
     monitor: MonitorId,
     wanted: &[&CheckResult],
-) -> Result<HashSet<CheckId>, StoreError> {
+) -> Result<RecordedBefore, StoreError> {
     let ids: Vec<Uuid> = wanted.iter().map(|result| result.check_id.0).collect();
     let noted: Vec<Uuid> = sqlx::query_scalar(
         "select check_id from irregular_checks where monitor_id = $1 and check_id = any($2)",
@@ -88,10 +98,11 @@ pub async fn recorded_before(
     .bind(ids)
     .fetch_all(pool)
     .await?;
-    let mut found: HashSet<CheckId> = noted.into_iter().map(CheckId).collect();
+    let checks = noted.into_iter().map(CheckId).collect();
+    let mut found = RecordedBefore { checks, unreadable: Vec::new() };
     let sought = wanted
         .iter()
-        .filter(|result| !result.is_on_demand() && !found.contains(&result.check_id))
+        .filter(|result| !result.is_on_demand() && !found.checks.contains(&result.check_id))
         .map(|result| Sought {
             check_id: result.check_id,
             region: &result.region,
@@ -131,10 +142,16 @@ pub async fn recorded_on_demand(
         loop {
             let page = read_stretch(pool, &aggregate_id, sequence, stretch).await?;
             for event in &page.events {
-                if let HealthEvent::CheckCompleted(result) = health_event(event)?
-                    && result.check_id == check_id
-                {
-                    return Ok(Some(*result));
+                match event.health_event() {
+                    Ok(HealthEvent::CheckCompleted(result)) if result.check_id == check_id => {
+                        return Ok(Some(*result));
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(
+                        event.position = event.position.0,
+                        %error,
+                        "an event was passed over in the search for a check on demand"
+                    ),
                 }
             }
             match page.next {
@@ -146,17 +163,11 @@ pub async fn recorded_on_demand(
     Ok(None)
 }
 
-fn health_event(event: &Event) -> Result<HealthEvent, StoreError> {
-    event
-        .health_event()
-        .map_err(|source| StoreError::Unreadable { position: event.position.0, source })
-}
-
 async fn search(
     pool: &PgPool,
     aggregate_id: &str,
     mut sought: Vec<Sought<'_>>,
-    found: &mut HashSet<CheckId>,
+    found: &mut RecordedBefore,
 ) -> Result<(), StoreError> {
     sought.sort_by_key(|slot| slot.scheduled_at);
     let Some(begins) = sought.first().map(Sought::begins) else { return Ok(()) };
@@ -171,7 +182,7 @@ async fn search_stretch(
     aggregate_id: &str,
     stretch: Stretch,
     sought: &mut Vec<Sought<'_>>,
-    found: &mut HashSet<CheckId>,
+    found: &mut RecordedBefore,
 ) -> Result<(), StoreError> {
     let mut sequence = 0;
     while let Some(begins) = sought.first().map(Sought::begins) {
@@ -179,9 +190,13 @@ async fn search_stretch(
         // Page by page, until the next slot can only lie far ahead.
         while sought.first().is_some_and(|first| first.begins() <= begins) {
             let page = read_stretch(pool, aggregate_id, sequence, stretch).await?;
-            for event in &page.events {
-                if let HealthEvent::CheckCompleted(result) = health_event(event)? {
-                    meet(&result, sought, found);
+            for event in page.events {
+                match event.health_event() {
+                    Ok(HealthEvent::CheckCompleted(result)) => {
+                        meet(&result, sought, &mut found.checks);
+                    }
+                    Ok(_) => {}
+                    Err(error) => found.unreadable.push((event, error)),
                 }
             }
             match page.next {

@@ -3,6 +3,7 @@
 mod access;
 mod append;
 mod checkpoint;
+mod clock;
 mod compact;
 mod copied;
 mod egress;
@@ -36,16 +37,19 @@ pub use access::append_access;
 pub use append::{Append, AppendOutcome, Guard, NewEvent, append_batch, append_batch_after};
 pub(crate) use checkpoint::{claim_checkpoint, save_claimed_checkpoint};
 pub use checkpoint::{load_checkpoint, save_checkpoint};
+pub use clock::database_time;
 pub use egress::{append_refusals, count_refusals, read_refusals};
 pub use error::StoreError;
 pub use event::{DecodeError, Event};
-pub use irregular::{note_irregular_checks, recorded_before, recorded_on_demand};
+pub use irregular::{RecordedBefore, note_irregular_checks, recorded_before, recorded_on_demand};
 pub use monitor_history::{read_monitors_after, read_organization_between};
 pub use monitor_view::MonitorViewWriter;
 pub use monitors::{MonitorCommands, MonitorFailure};
 pub use page::read_page_of_type;
-pub use read::{EventWithMetadata, head, read_after, read_aggregate, read_aggregates};
-pub(crate) use read::{position_before, unpublished};
+pub use read::{
+    EventWithMetadata, head, monitors_between, read_after, read_aggregate, read_aggregates,
+};
+pub(crate) use read::{position_before, read_at, unpublished};
 pub use replay::Replay;
 pub use secrets::{load_every_sealed, load_sealed};
 pub use snapshot::{Snapshot, load_snapshots, save_snapshots};

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgExecutor, Row};
 
-use super::stored::Stored;
+use super::stored::{Stored, time_of};
 use super::{Event, StoreError};
 
 /// An event with who caused it and why.
@@ -73,7 +73,8 @@ pub(crate) async fn unpublished(
 ) -> Result<Unpublished, StoreError> {
     let (newest, seconds): (Option<i64>, Option<f64>) = sqlx::query_as(
         "select (select max(position) from events),
-                (select extract(epoch from clock_timestamp() - recorded_at)::float8
+                (select case when isfinite(recorded_at)
+                         then extract(epoch from clock_timestamp() - recorded_at)::float8 end
                  from events where position > $1 order by position limit 1)",
     )
     .bind(after.0)
@@ -95,6 +96,35 @@ pub async fn read_after(
 ) -> Result<Vec<Event>, StoreError> {
     let rows = sqlx::query(READ_AFTER).bind(after.0).bind(limit).fetch_all(executor).await?;
     rows.iter().map(|row| Ok(bare_event(row)?)).collect()
+}
+
+/// The events at the given positions, in order; where there is none, none.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub(crate) async fn read_at(
+    executor: impl PgExecutor<'_>,
+    positions: &[i64],
+) -> Result<Vec<Event>, StoreError> {
+    let query = format!("select {COLUMNS} from events where position = any($1) order by position");
+    let rows = sqlx::query(&query).bind(positions).fetch_all(executor).await?;
+    rows.iter().map(|row| Ok(bare_event(row)?)).collect()
+}
+
+/// The monitors whose events, or whose health's, lie after a position and up to another.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn monitors_between(
+    executor: impl PgExecutor<'_>,
+    after: Position,
+    through: Position,
+) -> Result<Vec<String>, StoreError> {
+    let ids = sqlx::query_scalar(
+        "select distinct aggregate_id from events
+         where position > $1 and position <= $2 and aggregate_type in ('monitor', 'health')",
+    );
+    Ok(ids.bind(after.0).bind(through.0).fetch_all(executor).await?)
 }
 
 /// At most `limit` events of one aggregate after a sequence, in order.
@@ -169,7 +199,7 @@ pub(super) fn bare_event(row: &PgRow) -> Result<Event, sqlx::Error> {
         sequence: row.try_get(4)?,
         event_type: row.try_get(5)?,
         event_version: row.try_get(6)?,
-        recorded_at: row.try_get(7)?,
+        recorded_at: time_of(row.try_get_unchecked(7)?),
         // A `json` value travels as its text.
         payload: row.try_get_unchecked(8)?,
     };

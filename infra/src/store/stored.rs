@@ -1,7 +1,9 @@
 //! An event as its columns have it, whichever way they came from the server.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
+use chrono::DateTime;
 use pulsetrail_domain::{OrganizationId, Position, Timestamp};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -9,6 +11,22 @@ use uuid::Uuid;
 use super::Event;
 use super::compact::{expand, is_compact};
 use super::upcast::to_current;
+
+/// PostgreSQL counts microseconds from 2000-01-01.
+const EPOCH_US: i64 = 946_684_800_000_000;
+/// The years that `recorded_at` is read in, as microseconds since the Unix epoch: 1970 to 2199. All that
+/// read it, ClickHouse too, know these.
+const YEARS_US: RangeInclusive<i64> = 0..=7_258_118_399_999_999;
+
+/// `recorded_at` of what the server sends. The store's own clock gives it; whatever a direct insert has put
+/// there, such as `infinity`, is read as the nearest time that all readers know, so that one row at fault
+/// does not keep every reader from those after it.
+pub(super) fn time_of(postgres_us: i64) -> Timestamp {
+    let since_unix = postgres_us.saturating_add(EPOCH_US);
+    let within = since_unix.clamp(*YEARS_US.start(), *YEARS_US.end());
+    // Every time of these years can be represented.
+    DateTime::from_timestamp_micros(within).unwrap_or_default()
+}
 
 /// The columns of an event.
 pub(super) struct Stored<'a> {
@@ -72,6 +90,13 @@ fn without_tag(payload: Box<RawValue>, event_type: &str) -> Box<RawValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_no_reader_knows_is_read_as_the_nearest_one() {
+        assert_eq!(time_of(1_000_001).to_rfc3339(), "2000-01-01T00:00:01.000001+00:00");
+        assert_eq!(time_of(i64::MIN), DateTime::UNIX_EPOCH);
+        assert_eq!(time_of(i64::MAX).to_rfc3339(), "2199-12-31T23:59:59.999999+00:00");
+    }
 
     #[test]
     fn the_name_around_a_payload_is_taken_off() {

@@ -33,8 +33,8 @@ fn keyring() -> Keyring {
 }
 
 /// The write side alone, served in this process. It ends with the test.
-struct Commands {
-    url: String,
+pub(crate) struct Commands {
+    pub(crate) url: String,
     store: Store,
     passwords: PasswordHasher,
     server: JoinHandle<()>,
@@ -42,7 +42,7 @@ struct Commands {
 
 impl Commands {
     /// In a corner, for anybody who comes.
-    async fn start(corner: &Corner) -> Self {
+    pub(crate) async fn start(corner: &Corner) -> Self {
         Self::with_registration(corner, true).await
     }
 

@@ -20,10 +20,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::SETTLING;
-use crate::recording::result_of;
+use crate::recording::{first_slot_ms, result_of};
 
-/// The first slot, well in the past.
-const FIRST_SLOT: i64 = 1_700_000_000_000;
 const INTERVAL_SECONDS: i64 = 10;
 /// Partitions of the topic of results.
 const PARTITIONS: u64 = 12;
@@ -200,7 +198,7 @@ impl Load {
     }
 
     fn hand_over(&self, key: &str, payload: &[u8], partition: Option<i32>) -> DeliveryFuture {
-        let (id, at) = (Uuid::now_v7().to_string(), timestamp_from_millis(FIRST_SLOT));
+        let (id, at) = (Uuid::now_v7().to_string(), timestamp_from_millis(first_slot_ms()));
         let headers = message_headers(RESULT_TYPE, &id, at, self.organization);
         let topic = self.kafka.topics.results();
         let record = FutureRecord::to(&topic).key(key).payload(payload).headers(headers);
@@ -213,7 +211,7 @@ impl Load {
 }
 
 fn slot_ms(slot: i64) -> i64 {
-    FIRST_SLOT + slot * INTERVAL_SECONDS * 1_000
+    first_slot_ms() + slot * INTERVAL_SECONDS * 1_000
 }
 
 fn config(confirmations: u32) -> MonitorConfig {

@@ -5,7 +5,7 @@ mod broken_producer;
 mod cut_off;
 mod engines;
 mod forgotten;
-mod hasty;
+pub(crate) mod hasty;
 mod hung_writer;
 mod impatient;
 pub(crate) mod judge;

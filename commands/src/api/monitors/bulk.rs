@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 use pulsetrail_domain::monitor::{MonitorCommand, MonitorRequest, PatternBudget, Violation};
 use pulsetrail_domain::{CheckId, MonitorId, Timestamp};
 use pulsetrail_infra::http::{BodyHash, IdempotencyKey, Identity, MonitorBody, Problem};
+use pulsetrail_infra::store::database_time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -243,9 +244,11 @@ impl Call<'_> {
         let organization_id = self.identity.organization_id;
         let monitor = self.state.monitors.load(organization_id, id).await?.monitor;
         let with_key = self.key.item_id(organization_id, ROUTE, Some(index));
-        let check_id = check::check_id(self.first_asked, with_key);
+        let now = database_time(&self.state.store.read).await?;
+        let check_id = check::check_id(now, self.first_asked, with_key);
         let trace = self.context.trace();
-        let asked = check::ask(self.state, (id, organization_id), &monitor, check_id, trace).await;
+        let asked =
+            check::ask(self.state, (id, organization_id), &monitor, (check_id, now), trace).await;
         if let Err(refusal) = asked {
             // What was asked for before was permitted then.
             let made = check::made_before(self.state, id, check_id, self.first_asked).await?;

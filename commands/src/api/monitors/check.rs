@@ -7,7 +7,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chrono::Utc;
 use pulsetrail_domain::check::CheckResult;
 use pulsetrail_domain::health::HeartbeatPolicy;
 use pulsetrail_domain::monitor::{Monitor, MonitorConfig, MonitorError};
@@ -19,7 +18,7 @@ use pulsetrail_infra::http::{BodyHash, IdempotencyKey, Parameters, Problem};
 use pulsetrail_infra::kafka::{message_headers, traced};
 use pulsetrail_infra::messages::{JOB_TYPE, Job};
 use pulsetrail_infra::secrets::SealedSecrets;
-use pulsetrail_infra::store::{recorded_on_demand, save_check_trace};
+use pulsetrail_infra::store::{database_time, recorded_on_demand, save_check_trace};
 use pulsetrail_infra::trace::Traceparent;
 use rdkafka::producer::FutureRecord;
 use rdkafka::util::Timeout;
@@ -85,7 +84,8 @@ pub(crate) async fn check(
     let pool = &state.store.write;
     let nothing = BodyHash::of(&state.keyring, &Value::Null);
     let first_asked = key.claim(pool, organization_id, &route, &nothing).await?;
-    let check_id = check_id(first_asked, key.id(organization_id, &route));
+    let now = database_time(&state.store.read).await?;
+    let check_id = check_id(now, first_asked, key.id(organization_id, &route));
     let whose = (addressed.monitor_id(), organization_id);
     let trace = addressed.context().trace();
     let permitted = addressed.expected_version(&monitor).and_then(|_| can_be_checked(&monitor));
@@ -98,7 +98,7 @@ pub(crate) async fn check(
         });
     }
     let Some(wait) = parameters.wait else {
-        ask(&state, whose, &monitor, check_id, trace).await?;
+        ask(&state, whose, &monitor, (check_id, now), trace).await?;
         return Ok(asked(check_id));
     };
     let until = begun + state.rules.longest_wait.min(wait.0);
@@ -106,7 +106,7 @@ pub(crate) async fn check(
     if let Some(result) = made_before(&state, whose.0, check_id, first_asked).await? {
         return Ok(Json(result).into_response());
     }
-    ask(&state, whose, &monitor, check_id, trace).await?;
+    ask(&state, whose, &monitor, (check_id, now), trace).await?;
     Ok(match tokio::time::timeout_at(until, awaited.result()).await {
         Ok(result) => Json(result).into_response(),
         Err(_) => asked(check_id),
@@ -130,27 +130,31 @@ pub(super) async fn made_before(
     }
 }
 
-/// The id of a check on demand: a UUIDv7 of now, or one of when a key came first, so that each further
-/// time leads to the same check.
-pub(super) fn check_id(first_asked: Option<Timestamp>, with_key: Option<Uuid>) -> CheckId {
-    let (Some(at), Some(id)) = (first_asked, with_key) else { return CheckId(Uuid::now_v7()) };
+/// The id of a check on demand: a UUIDv7 of `now`, or one of when a key came first, so that each further
+/// time leads to the same check. Both times are the database's: the check is looked up by them.
+pub(super) fn check_id(
+    now: Timestamp,
+    first_asked: Option<Timestamp>,
+    with_key: Option<Uuid>,
+) -> CheckId {
+    let (at, id) = first_asked.zip(with_key).unwrap_or_else(|| (now, Uuid::new_v4()));
     let mut random = [0; 10];
     random.copy_from_slice(&id.as_bytes()[6..]);
     let milliseconds = u64::try_from(at.timestamp_millis()).unwrap_or_default();
     CheckId(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid())
 }
 
-/// Sends the job of a check on demand.
+/// Sends the job of a check on demand, whose slot is `now` by the database's clock: a server whose own
+/// clock is ahead would make a result that outranks those of the schedule.
 pub(super) async fn ask(
     state: &CommandState,
     (monitor_id, organization_id): (MonitorId, OrganizationId),
     monitor: &Monitor,
-    check_id: CheckId,
+    (check_id, now): (CheckId, Timestamp),
     trace: &Traceparent,
 ) -> Result<(), Problem> {
     let (monitor, secrets) = with_secrets(state, (monitor_id, organization_id), monitor).await?;
     let (config, region) = can_be_checked(&monitor)?;
-    let now = timestamp_from_millis(Utc::now().timestamp_millis());
     let whose = (monitor_id, organization_id, monitor.version);
     // Its event will say nothing of a trace: this is where the relay finds it.
     save_check_trace(&state.store.write, check_id, trace).await?;
@@ -250,12 +254,16 @@ mod tests {
     #[test]
     fn a_key_leads_to_the_same_check_of_the_time_that_it_came_first() {
         let at = timestamp_from_millis(1_767_225_600_000);
-        let id = check_id(Some(at), Some(Uuid::from_u128(7)));
-        assert_eq!(check_id(Some(at), Some(Uuid::from_u128(7))), id);
-        assert_ne!(check_id(Some(at), Some(Uuid::from_u128(8))), id);
+        let now = timestamp_from_millis(1_767_311_999_999);
+        let id = check_id(now, Some(at), Some(Uuid::from_u128(7)));
+        assert_eq!(check_id(now, Some(at), Some(Uuid::from_u128(7))), id);
+        assert_ne!(check_id(now, Some(at), Some(Uuid::from_u128(8))), id);
         assert_eq!(id.0.get_version_num(), 7);
         assert_eq!(id.0.get_timestamp().unwrap().to_unix().0, 1_767_225_600);
-        assert_ne!(check_id(None, None), check_id(None, None));
+        let without_key = check_id(now, None, None);
+        assert_eq!(without_key.0.get_version_num(), 7);
+        assert_eq!(without_key.0.get_timestamp().unwrap().to_unix().0, 1_767_311_999);
+        assert_ne!(check_id(now, None, None), without_key);
     }
 
     #[test]
