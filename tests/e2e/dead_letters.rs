@@ -2,6 +2,7 @@
 //! again, and harming no other.
 
 mod late;
+mod retried;
 
 use std::time::Duration;
 
@@ -15,9 +16,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::corner;
-use crate::recording::{Results, quiet_monitor, recorded_slots, result_of};
-
-const SLOT: i64 = 1_800_000_000_000;
+use crate::recording::{Results, first_slot_ms, quiet_monitor, recorded_slots, result_of};
 
 /// What `pulsetrail dead-letters …` prints, and whether it succeeds.
 async fn ask(corner: &Corner, arguments: &[&str]) -> (bool, String) {
@@ -74,21 +73,22 @@ async fn messages_at_fault_are_kept_shown_and_tried_again_and_harm_no_other() {
     let results = Results::of(&corner);
     let key = monitor.to_string();
 
-    results.send_result(&result_of(monitor, organization, SLOT)).await;
+    results.send_result(&result_of(monitor, organization, first_slot_ms())).await;
     results.send(&key, b"not JSON").await;
     // Postgres takes no NUL in a text, and a parser quotes what it does not know.
-    let mut unknown_field = serde_json::to_value(result_of(monitor, organization, SLOT)).unwrap();
+    let mut unknown_field =
+        serde_json::to_value(result_of(monitor, organization, first_slot_ms())).unwrap();
     unknown_field["result"]["a\0b"] = json!(1);
     results.send(&key, unknown_field.to_string().as_bytes()).await;
-    let mut no_attempt = result_of(monitor, organization, SLOT + 1_000);
+    let mut no_attempt = result_of(monitor, organization, first_slot_ms() + 1_000);
     no_attempt.result.attempts = 0;
     results.send_result(&no_attempt).await;
-    results.send_result(&result_of(MonitorId(Uuid::new_v4()), organization, SLOT)).await;
-    results.send_result(&result_of(monitor, strangers, SLOT + 2_000)).await;
-    let mut distant = result_of(monitor, organization, SLOT + 3_000);
+    results.send_result(&result_of(MonitorId(Uuid::new_v4()), organization, first_slot_ms())).await;
+    results.send_result(&result_of(monitor, strangers, first_slot_ms() + 2_000)).await;
+    let mut distant = result_of(monitor, organization, first_slot_ms() + 3_000);
     distant.result.valid_for_ms = i64::MAX;
     results.send_result(&distant).await;
-    results.send_result(&result_of(monitor, organization, SLOT + 4_000)).await;
+    results.send_result(&result_of(monitor, organization, first_slot_ms() + 4_000)).await;
     let kafka = corner.kafka();
     let producer = kafka.producer().unwrap();
     for topic in
@@ -189,7 +189,7 @@ async fn a_retry_with_a_key_is_one(
     }
     // When a result that was sent after them is recorded, all that they led to has happened.
     let before = recorded_slots(user, monitor).await.len();
-    results.send_result(&result_of(monitor, organization, SLOT + 5_000)).await;
+    results.send_result(&result_of(monitor, organization, first_slot_ms() + 5_000)).await;
     eventually("a later result is recorded", async || {
         (recorded_slots(user, monitor).await.len() > before).then_some(())
     })
@@ -246,7 +246,7 @@ async fn a_result_that_postgres_refuses_again_and_again_is_set_aside_alone() {
     .unwrap();
     let results = Results::of(&corner);
     for slot in 0..20 {
-        let mut result = result_of(monitor, organization, SLOT + slot * 1_000);
+        let mut result = result_of(monitor, organization, first_slot_ms() + slot * 1_000);
         if slot == 7 {
             result.result.http_status = Some(418);
         }

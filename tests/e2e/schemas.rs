@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::corner;
-use crate::recording::{Results, quiet_monitor, result_of};
+use crate::recording::{Results, first_slot_ms, quiet_monitor, result_of};
 
 /// A version that never was: 0.9 of `MonitorReconfigured` had the configuration as `settings`. The
 /// program itself does not know it; this process does, as a later program would.
@@ -67,7 +67,7 @@ async fn register(store: &Store, organization: OrganizationId, monitor: MonitorI
 }
 
 /// Appends a reconfiguration in the version given, as `postgres-es` would have.
-async fn append(
+pub(crate) async fn append(
     store: &Store,
     organization: OrganizationId,
     monitor: MonitorId,
@@ -190,7 +190,7 @@ async fn the_roles_know_it(
     let kafka = corner.kafka();
     let regions = [Region::default()];
     let results = Results::of(corner);
-    results.send_result(&result_of(monitor, organization, 1_800_000_000_000)).await;
+    results.send_result(&result_of(monitor, organization, first_slot_ms())).await;
     let seen = async {
         eventually("the views show the old event's name", async || {
             let name: Option<String> = sqlx::query_scalar(
@@ -254,7 +254,7 @@ async fn an_event_in_an_unknown_version_is_set_aside_and_read_by_a_later_program
     let refused = user.post(&format!("/api/v1/monitors/{monitor}/pause"), &json!({})).await;
     assert_eq!(refused.status, StatusCode::INTERNAL_SERVER_ERROR, "{}", refused.body);
     let results = Results::of(&corner);
-    results.send_result(&result_of(monitor, organization, 1_800_000_000_000)).await;
+    results.send_result(&result_of(monitor, organization, first_slot_ms())).await;
     eventually("the recorder has set the result aside", async || {
         let listed = user.get("/api/v1/dead-letters?limit=1").await;
         (listed.body["items"][0]["reason"] == "unreadable_history").then_some(())

@@ -64,8 +64,8 @@ pub(crate) async fn show(
     letter.map(Json).ok_or_else(Problem::not_found)
 }
 
-/// Has one tried again: 202 with it. 409 of one that cannot be. With an `Idempotency-Key` it is tried
-/// once, however often that is asked for.
+/// Retries a dead letter: 202 with it. 409 if it cannot be retried; 429 after 60 retries of an organization
+/// in a minute. With an `Idempotency-Key` it is retried once, however often that is asked for.
 #[utoipa::path(
     post,
     path = "/api/v1/dead-letters/{id}/retry",
@@ -95,6 +95,7 @@ pub(crate) async fn retry(
         let letter = dead_letters::show(&store.read, scope, id).await?;
         return Ok((StatusCode::ACCEPTED, Json(letter.ok_or_else(Problem::not_found)?)));
     }
+    state.retries.count(&organization_id)?;
     let by = format!("user:{}", identity.user_id);
     let retried = dead_letters::retry(store, kafka, producer, scope, id, &by).await;
     let letter = retried.map_err(refusal)?;

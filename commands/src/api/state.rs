@@ -25,6 +25,12 @@ use crate::accounts::PasswordHasher;
 /// How long before the end of its time a request that waits is answered.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
+/// Retries of dead letters that an organization may ask one server for in a minute.
+const RETRIES_A_MINUTE: NonZeroU32 = match NonZeroU32::new(60) {
+    Some(number) => number,
+    None => NonZeroU32::MIN,
+};
+
 /// Reports to one heartbeat monitor in a minute: five times what the shortest interval needs.
 const REPORTS_A_MINUTE: NonZeroU32 = match NonZeroU32::new(300) {
     Some(number) => number,
@@ -62,6 +68,8 @@ pub struct CommandState {
     pub(super) probers: LiveProbers,
     /// Counts the reports to each heartbeat monitor, by its token's hash.
     pub(super) reports: RateLimit<Vec<u8>>,
+    /// Counts the retries of dead letters of each organization.
+    pub(super) retries: RateLimit<OrganizationId>,
     /// How many monitors there are.
     limits: Arc<MonitorCounts>,
 }
@@ -161,6 +169,7 @@ impl CommandState {
             awaited_checks: AwaitedChecks::default(),
             probers: LiveProbers::default(),
             reports: RateLimit::a_minute(REPORTS_A_MINUTE),
+            retries: RateLimit::a_minute(RETRIES_A_MINUTE),
             limits: Arc::default(),
             sign_ins: limit("account and address", sign_ins_a_minute),
             account_sign_ins: limit("account", account_sign_ins_a_minute),

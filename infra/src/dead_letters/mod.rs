@@ -5,16 +5,16 @@
 //! An engine that is away never makes one.
 
 mod copy;
+mod event_retries;
 mod letter;
-mod log_retries;
 mod read;
 mod retry;
 mod save;
 mod shown;
 
 pub use copy::{DEAD_LETTERS, LETTER_TYPE, run};
+pub use event_retries::{EventRetry, LOOK_FOR_RETRIES_EVERY};
 pub use letter::{Letter, Origin, RETRY_HEADER, Reason, retried_letter};
-pub use log_retries::LogRetries;
 pub use read::{LetterStatus, Scope, StoredLetter, list, show};
 pub use retry::{RetryError, resolve, retry};
 pub use shown::{LetterHeader, Shown};

@@ -17,6 +17,8 @@ use super::shown::{Shown, sent_again};
 use crate::kafka::Kafka;
 use crate::store::{Store, StoreError};
 
+/// The consumers of the log that apply an event alone when they are asked to.
+const APPLY_EVENTS: [&str; 3] = ["projector", "views", "scheduler"];
 /// How long Kafka may take.
 const KAFKA_WAIT: Duration = Duration::from_secs(5);
 
@@ -40,7 +42,8 @@ pub enum RetryError {
 /// Has a dead letter tried again, as often as one likes: whatever it leads to is counted once.
 ///
 /// A message is sent to its topic once more as it was, with the letter's id in a header. An event is
-/// read again by its consumer, which is made to begin anew for it. `by` is noted in the letter.
+/// applied alone by the active copy of its consumer, which looks for such requests every second. `by` is
+/// noted in the letter.
 ///
 /// # Errors
 /// See [`RetryError`].
@@ -66,10 +69,10 @@ pub async fn retry(
             send_again(producer, topic, &stored.letter).await?;
             note(store, id, now, by).await?;
         }
-        Origin::Event { .. } => {
-            note(store, id, now, by).await?;
-            begin_anew(store, &stored.letter.consumer).await?;
+        Origin::Event { .. } if !APPLY_EVENTS.contains(&stored.letter.consumer.as_str()) => {
+            return Err(RetryError::Impossible("its consumer passed the event over for good"));
         }
+        Origin::Event { .. } => note(store, id, now, by).await?,
     }
     show(&store.read, scope, id).await?.ok_or(RetryError::NotFound)
 }
@@ -137,15 +140,4 @@ async fn send_again(
         // It may be sent yet, which does no harm.
         Err(_) => Err(KafkaError::Canceled.into()),
     }
-}
-
-/// Lets the lease of a consumer of the log run out: whoever takes it looks for retries when it begins.
-async fn begin_anew(store: &Store, consumer: &str) -> Result<(), StoreError> {
-    sqlx::query(
-        "update leases set expires_at = clock_timestamp() - interval '1 ms' where name = $1",
-    )
-    .bind(consumer)
-    .execute(&store.read)
-    .await?;
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use pulsetrail_domain::monitor::Monitor;
 use pulsetrail_domain::{MonitorId, Position, Region};
-use pulsetrail_infra::dead_letters::{Letter, LogRetries};
+use pulsetrail_infra::dead_letters::Letter;
 use pulsetrail_infra::secrets::SealedSecrets;
 use pulsetrail_infra::store::{
     Event, Store, StoreError, head, load_every_sealed, read_page_of_type,
@@ -31,7 +31,6 @@ pub(super) async fn load(
     let mut fold =
         Fold { roster: Roster::new(regions, now_ms), current: None, now_ms, dead: Vec::new() };
     fold.roster.lay_out(load_every_sealed(&mut *snapshot).await?);
-    let mut retries = LogRetries::load(&store.read, SCHEDULER).await?;
     let mut after = (String::new(), 0);
     loop {
         let place = (after.0.as_str(), after.1);
@@ -49,7 +48,6 @@ pub(super) async fn load(
     for letter in &fold.dead {
         super::keep(store, letter).await?;
     }
-    retries.applied(&store.read, position).await?;
     Ok((fold.roster, position))
 }
 

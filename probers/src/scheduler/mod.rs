@@ -8,6 +8,7 @@
 mod emit;
 mod load;
 mod overdue;
+mod retries;
 mod roster;
 mod secrets;
 mod template;
@@ -19,14 +20,14 @@ use std::time::Duration;
 use chrono::Utc;
 use pulsetrail_domain::Region;
 use pulsetrail_domain::monitor::Monitor;
-use pulsetrail_infra::dead_letters::Letter;
+use pulsetrail_infra::dead_letters::{LOOK_FOR_RETRIES_EVERY, Letter};
 use pulsetrail_infra::follower::{Follower, Haste};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::lease::{Lease, work_under_lease};
 use pulsetrail_infra::store::{Event, Store, StoreError};
 use rdkafka::error::KafkaError;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::emit::Emitter;
@@ -115,10 +116,21 @@ async fn schedule(
     }
 }
 
-/// Hands every event on, as long as somebody takes them.
+/// Hands every event on, as long as somebody takes them, and those that somebody asked to retry.
 async fn follow(store: &Store, mut follower: Follower, sender: mpsc::Sender<Batch>) -> Infallible {
+    let mut retries = interval(LOOK_FOR_RETRIES_EVERY);
+    retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        match follower.next_batch(BATCH).await {
+        let next = tokio::select! {
+            _ = retries.tick() => {
+                if let Err(error) = retries::hand_on(store, &sender).await {
+                    tracing::warn!(%error, "events cannot be retried for now");
+                }
+                continue;
+            }
+            next = follower.next_batch(BATCH) => next,
+        };
+        match next {
             Ok(batch) => {
                 for letter in batch.iter().filter_map(unreadable) {
                     set_aside(store, &letter).await;

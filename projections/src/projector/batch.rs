@@ -55,7 +55,15 @@ impl Batch {
         }
     }
 
-    fn take_one(&mut self, timelines: &mut Timelines, event: &Event) -> Result<(), DecodeError> {
+    /// Takes in one event.
+    ///
+    /// # Errors
+    /// Where it cannot be read; then nothing was taken in.
+    pub(super) fn take_one(
+        &mut self,
+        timelines: &mut Timelines,
+        event: &Event,
+    ) -> Result<(), DecodeError> {
         let Some(monitor_id) = event.monitor_id() else { return Ok(()) };
         match event.aggregate_type.as_str() {
             Monitor::AGGREGATE => {

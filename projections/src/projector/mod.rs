@@ -11,6 +11,7 @@ mod batch;
 mod insert;
 mod mark;
 mod resume;
+mod retries;
 mod timeline;
 
 use std::time::Duration;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use clickhouse::Client;
 use pulsetrail_domain::Position;
 use pulsetrail_infra::clickhouse::ClickHouseError;
-use pulsetrail_infra::dead_letters::LogRetries;
+use pulsetrail_infra::dead_letters::LOOK_FOR_RETRIES_EVERY;
 use pulsetrail_infra::follower::{Follower, Haste};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::lease::{Lease, work_under_lease};
@@ -117,7 +118,6 @@ async fn session(
         store,
         client,
         generation: resumed.generation,
-        retries: resumed.retries,
         written: resumed.position,
         written_at: Instant::now(),
     };
@@ -128,7 +128,6 @@ struct Session<'a> {
     store: &'a Store,
     client: &'a Client,
     generation: Uuid,
-    retries: LogRetries,
     /// The last mark.
     written: Position,
     written_at: Instant,
@@ -143,9 +142,11 @@ impl Session<'_> {
     ) -> Result<(), ProjectorError> {
         let mut batch = Batch::default();
         let mut flush_at = Instant::now() + LOOK_EVERY;
+        let mut retry_at = Instant::now();
         loop {
             let room = MAX_EVENTS - batch.events;
-            match tokio::time::timeout_at(flush_at, follower.next_batch(room)).await {
+            let wake_at = if batch.events == 0 { flush_at.min(retry_at) } else { flush_at };
+            match tokio::time::timeout_at(wake_at, follower.next_batch(room)).await {
                 Ok(Ok(events)) => {
                     if batch.events == 0 {
                         flush_at = (Instant::now() + LINGER).max(self.written_at + FLUSH_EVERY);
@@ -164,13 +165,20 @@ impl Session<'_> {
                 }
                 Err(_it_is_time) => {}
             }
-            if batch.events == 0 {
-                self.look().await?;
-            } else {
+            if batch.events > 0 {
                 self.flush(&mut batch).await?;
                 backoff.reset();
+                flush_at = Instant::now() + LOOK_EVERY;
+            } else if Instant::now() >= flush_at {
+                self.look().await?;
+                flush_at = Instant::now() + LOOK_EVERY;
             }
-            flush_at = Instant::now() + LOOK_EVERY;
+            if Instant::now() >= retry_at {
+                if let Err(error) = self.retry_events(&mut timelines).await {
+                    tracing::warn!(%error, "events cannot be retried for now");
+                }
+                retry_at = Instant::now() + LOOK_FOR_RETRIES_EVERY;
+            }
         }
     }
 
@@ -196,7 +204,6 @@ impl Session<'_> {
             letter.save(&mut *self.store.read.acquire().await.map_err(StoreError::from)?).await?;
         }
         save_checkpoint(&self.store.write, PROJECTOR, position).await?;
-        self.retries.applied(&self.store.read, position).await?;
         self.written = position;
         self.written_at = Instant::now();
         metrics::projected("analytics", position.0);

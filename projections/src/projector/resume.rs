@@ -3,7 +3,6 @@
 use clickhouse::{Client, Row};
 use pulsetrail_domain::health::HealthStatus;
 use pulsetrail_domain::{MonitorId, Position, Timestamp};
-use pulsetrail_infra::dead_letters::LogRetries;
 use pulsetrail_infra::store::{Store, load_checkpoint};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -20,8 +19,6 @@ pub(super) struct Resumed {
     pub(super) generation: Uuid,
     /// Everything up to there is in ClickHouse.
     pub(super) position: Position,
-    /// What is to be read again, which the position lies before.
-    pub(super) retries: LogRetries,
     /// What was known there.
     pub(super) timelines: Timelines,
 }
@@ -38,15 +35,14 @@ pub(super) async fn resume(store: &Store, client: &Client) -> Result<Resumed, Pr
             mark::begin_anew(client).await?
         }
     };
-    let retries = LogRetries::load(&store.read, PROJECTOR).await?;
-    let position = retries.begin_at(contents.position.min(checkpoint));
-    let timelines = load_timelines(client, position).await?;
+    let position = contents.position.min(checkpoint);
+    let timelines = load_timelines(client, position, None).await?;
     tracing::info!(
         event.position = position.0,
         monitors = timelines.0.len(),
         "the projector goes on"
     );
-    Ok(Resumed { generation: contents.generation, position, retries, timelines })
+    Ok(Resumed { generation: contents.generation, position, timelines })
 }
 
 fn report_rebuild(found: Option<&Contents>, checkpoint: Position) {
@@ -81,22 +77,26 @@ struct VoteRow {
     newest: Timestamp,
 }
 
-/// What was known of each monitor that was not archived after the event at `position`, from the rows up to it.
-async fn load_timelines(client: &Client, position: Position) -> Result<Timelines, ProjectorError> {
+/// What was known of each monitor that was not archived, or of one, after the event at `position`, from the
+/// rows up to it.
+pub(super) async fn load_timelines(
+    client: &Client,
+    position: Position,
+    monitor: Option<MonitorId>,
+) -> Result<Timelines, ProjectorError> {
     let mut timelines = Timelines::default();
     if position == Position::START {
         return Ok(timelines);
     }
-    let last: Vec<LastRow> = client
-        .query(
-            "select monitor_id, argMax(status, position) as status,
-                    argMax(health, position) as health, argMax(settled_at, position) as settled_at
-             from transitions where position <= ? group by monitor_id
-             having status != 'archived'",
-        )
-        .bind(position.0)
-        .fetch_all()
-        .await?;
+    // An id is digits and hyphens.
+    let of_it = monitor.map_or_else(String::new, |id| format!(" and monitor_id = '{id}'"));
+    let query = format!(
+        "select monitor_id, argMax(status, position) as status,
+                argMax(health, position) as health, argMax(settled_at, position) as settled_at
+         from transitions where position <= ?{of_it} group by monitor_id
+         having status != 'archived'"
+    );
+    let last: Vec<LastRow> = client.query(&query).bind(position.0).fetch_all().await?;
     for row in last {
         let unreadable = |error| ProjectorError::Unreadable { monitor_id: row.monitor_id, error };
         let timeline = Timeline {
@@ -107,7 +107,7 @@ async fn load_timelines(client: &Client, position: Position) -> Result<Timelines
         };
         timelines.0.insert(MonitorId(row.monitor_id), timeline);
     }
-    for vote in load_votes(client, position).await? {
+    for vote in load_votes(client, position, &of_it).await? {
         if let Some(timeline) = timelines.0.get_mut(&MonitorId(vote.monitor_id)) {
             timeline.votes.insert(vote.region, vote.newest);
         }
@@ -116,16 +116,22 @@ async fn load_timelines(client: &Client, position: Position) -> Result<Timelines
 }
 
 /// The newest counted result of each region of each pending monitor, since it became pending.
-async fn load_votes(client: &Client, position: Position) -> Result<Vec<VoteRow>, ProjectorError> {
-    const PENDING: &str = "select organization_id, monitor_id, max(position) as since
-         from transitions where position <= ? group by organization_id, monitor_id
-         having argMax(status, position) = 'pending'";
+async fn load_votes(
+    client: &Client,
+    position: Position,
+    of_it: &str,
+) -> Result<Vec<VoteRow>, ProjectorError> {
+    let pending = format!(
+        "select organization_id, monitor_id, max(position) as since
+         from transitions where position <= ?{of_it} group by organization_id, monitor_id
+         having argMax(status, position) = 'pending'"
+    );
     let query = format!(
         "select checks.monitor_id as monitor_id, checks.region as region,
                 max(checks.scheduled_at) as newest
-         from checks inner join ({PENDING}) as pending on checks.monitor_id = pending.monitor_id
+         from checks inner join ({pending}) as pending on checks.monitor_id = pending.monitor_id
          where (checks.organization_id, checks.monitor_id) in
-               (select organization_id, monitor_id from ({PENDING}))
+               (select organization_id, monitor_id from ({pending}))
            and checks.position > pending.since and checks.position <= ?
            and checks.outcome != 'blocked'
          group by monitor_id, region"

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use pulsetrail_domain::Position;
 use pulsetrail_domain::monitor::Monitor;
-use pulsetrail_infra::dead_letters::{Letter, LogRetries};
+use pulsetrail_infra::dead_letters::{EventRetry, LOOK_FOR_RETRIES_EVERY, Letter};
 use pulsetrail_infra::follower::{Follower, Haste};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::lease::{Lease, work_under_lease};
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::store::{
-    Event, MonitorViewWriter, Store, StoreError, load_checkpoint, save_checkpoint,
+    Event, MonitorViewWriter, Store, StoreError, load_checkpoint, read_aggregate, save_checkpoint,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
@@ -36,16 +36,23 @@ pub async fn run(store: &Store, kafka: &Kafka, shutdown: CancellationToken, read
 }
 
 async fn follow(store: &Store, kafka: &Kafka, lease: Lease) -> Result<(), StoreError> {
-    let mut retries = LogRetries::load(&store.read, VIEWS).await?;
-    let mut saved = retries.begin_at(load_checkpoint(&store.read, VIEWS).await?);
+    let mut saved = load_checkpoint(&store.read, VIEWS).await?;
     let mut saved_at = Instant::now();
     let mut follower = Follower::new(store.read.clone(), kafka.clone(), saved, Haste::Calm);
     let writer = MonitorViewWriter::new(store.write.clone());
     let mut backoff = Backoff::new();
+    let mut retries = interval(LOOK_FOR_RETRIES_EVERY);
+    retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let next = tokio::select! {
-            next = follower.next_batch(BATCH) => next,
             () = lease.lost.cancelled() => break,
+            _ = retries.tick() => {
+                if let Err(error) = retry_events(store, &writer).await {
+                    tracing::warn!(%error, "events cannot be retried for now");
+                }
+                continue;
+            }
+            next = follower.next_batch(BATCH) => next,
         };
         let events = match next {
             Ok(events) => events,
@@ -68,11 +75,49 @@ async fn follow(store: &Store, kafka: &Kafka, lease: Lease) -> Result<(), StoreE
             saved = follower.applied();
             saved_at = Instant::now();
             save(store, saved).await?;
-            retries.applied(&store.read, saved).await?;
         }
     }
     if follower.applied() > saved {
         save(store, follower.applied()).await?;
+    }
+    Ok(())
+}
+
+/// Applies the events that somebody asked to retry, beside the stream. The view takes one version after the
+/// other, so that the later events of the same monitor, which waited for this one, follow it.
+async fn retry_events(store: &Store, writer: &MonitorViewWriter) -> Result<(), StoreError> {
+    for retry in EventRetry::next(&store.read, VIEWS).await? {
+        let id = &retry.event.aggregate_id;
+        let mut before = retry.event.sequence - 1;
+        let applied = loop {
+            let page =
+                read_aggregate(&store.read, Monitor::AGGREGATE, id, before, BATCH as i64).await?;
+            let Some(last) = page.last() else { break Ok(()) };
+            before = last.event.sequence;
+            if let Err(error) = apply_all(writer, page.iter().map(|stored| &stored.event)).await {
+                break Err(error);
+            }
+        };
+        match applied {
+            Err(StoreError::Unreadable { position, source })
+                if position == retry.event.position.0 =>
+            {
+                retry.failed(&store.read, &source).await?;
+            }
+            // A later one that cannot be read has a letter of its own.
+            Ok(()) | Err(StoreError::Unreadable { .. }) => retry.applied(&store.read).await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn apply_all(
+    writer: &MonitorViewWriter,
+    events: impl Iterator<Item = &Event>,
+) -> Result<(), StoreError> {
+    for event in events {
+        writer.apply(event).await?;
     }
     Ok(())
 }

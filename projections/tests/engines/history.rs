@@ -36,10 +36,20 @@ impl Monitor<'_> {
         name: &str,
         payload: Value,
     ) -> i64 {
+        self.append_version(seconds, (aggregate, name, "1.0"), payload).await
+    }
+
+    /// The same of an event in a version of one's own.
+    pub(crate) async fn append_version(
+        &self,
+        seconds: i64,
+        (aggregate, name, version): (&str, &str, &str),
+        payload: Value,
+    ) -> i64 {
         sqlx::query_scalar(
             "insert into events (aggregate_type, aggregate_id, sequence, organization_id,
                                  event_type, event_version, payload, metadata, recorded_at)
-             select $1, $2, 1 + coalesce(max(sequence), 0), $3, $4, '1.0', $5, '{}', $6
+             select $1, $2, 1 + coalesce(max(sequence), 0), $3, $4, $7, $5, '{}', $6
              from events where aggregate_type = $1 and aggregate_id = $2
              returning position",
         )
@@ -49,6 +59,7 @@ impl Monitor<'_> {
         .bind(name)
         .bind(payload)
         .bind(at(seconds))
+        .bind(version)
         .fetch_one(&self.reader.cell.store.write)
         .await
         .unwrap()

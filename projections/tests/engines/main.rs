@@ -11,4 +11,5 @@ mod live_resume;
 mod live_sse;
 mod projection;
 mod queries;
+mod retries;
 mod slots;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cell::{Cell, Reader};
 
 /// Every row as one text, duplicates already taken out by `final`.
-async fn rows(cell: &Cell, table: &str) -> Vec<String> {
+pub(crate) async fn rows(cell: &Cell, table: &str) -> Vec<String> {
     let query =
         format!("select toString(tuple(*)) as row from {table} final order by position, row");
     cell.clickhouse.query(&query).fetch_all().await.unwrap()
@@ -100,7 +100,7 @@ async fn tables_that_were_lost_are_rebuilt_from_the_log() {
     assert_eq!(rows(&cell, "checks").await, before.0);
 }
 
-async fn drop_database(cell: &Cell) {
+pub(crate) async fn drop_database(cell: &Cell) {
     let query = format!("drop database {} sync", cell.corner.name);
     cell.clickhouse.clone().with_database("default").query(&query).execute().await.unwrap();
 }
