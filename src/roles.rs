@@ -209,6 +209,7 @@ pub(crate) async fn serve(
     let mut egress_deny = settings.egress_deny.clone();
     egress_deny.extend_from_slice(own);
     egress_deny.push(listener.local_addr().context("the listener has no address")?);
+    let tasks = ready.tasks();
     let commands = CommandState::new(
         store.clone(),
         kafka.clone(),
@@ -216,10 +217,10 @@ pub(crate) async fn serve(
         keyring,
         settings,
         egress_deny,
+        tasks,
     )
     .context("PULSETRAIL_KAFKA_BROKERS")?;
     let limits = LiveLimits { connections_per_person: settings.live_connections_per_person };
-    let tasks = ready.tasks();
     let hub = LiveHub::start(store.clone(), authenticator.clone(), limits, tasks, shutdown.clone());
     let probers = LiveProbers::default();
     let commands = commands.told_by(hub.awaited_checks()).hearing(probers.clone());
@@ -227,7 +228,7 @@ pub(crate) async fn serve(
     let queries =
         QueryState::new(store.clone(), clickhouse, authenticator, hub.clone(), installation)
             .with_egress_allow(&settings.egress_allow);
-    let announcing = ready.tasks().keep_running("server-announcements", &shutdown, {
+    let announcing = tasks.keep_running("server-announcements", &shutdown, {
         let shutdown = shutdown.clone();
         move || announce_server(store.clone(), kafka.clone(), probers.clone(), shutdown.clone())
     });

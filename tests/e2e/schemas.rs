@@ -15,6 +15,7 @@ use pulsetrail_infra::store::{
     Event, MonitorCommands, Store, Upcaster, add_upcasters, read_after, read_aggregate,
     read_aggregates, read_monitors_after, read_organization_between, read_page_of_type,
 };
+use pulsetrail_infra::supervised::Supervisor;
 use pulsetrail_probers::scheduler;
 use pulsetrail_projections::views;
 use rdkafka::consumer::Consumer as _;
@@ -53,7 +54,7 @@ async fn execute(
     command: MonitorCommand,
 ) -> Monitor {
     let request = MonitorRequest { expected_version: None, command };
-    let commands = MonitorCommands::new(store.clone());
+    let commands = MonitorCommands::new(store.clone(), &Supervisor::default());
     commands.execute(organization, monitor, request, Default::default()).await.unwrap().monitor
 }
 

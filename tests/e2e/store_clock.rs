@@ -60,7 +60,7 @@ impl History {
         let results: Vec<CheckResult> = slots.iter().map(|slot| self.result(*slot)).collect();
         let wanted: Vec<&CheckResult> = results.iter().collect();
         let found: HashSet<CheckId> =
-            recorded_before(&self.store.read, self.monitor, &wanted).await.unwrap();
+            recorded_before(&self.store.read, self.monitor, &wanted).await.unwrap().checks;
         results.iter().map(|result| found.contains(&result.check_id)).collect()
     }
 }

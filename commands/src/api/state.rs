@@ -16,6 +16,7 @@ use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::secrets::Keyring;
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::store::{MonitorCommands, Store};
+use pulsetrail_infra::supervised::Supervisor;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::FutureProducer;
 
@@ -109,7 +110,7 @@ impl Default for InstallationRules {
 
 impl CommandState {
     /// The state over a store and a Kafka cluster. `egress_deny` are the addresses of Pulsetrail's
-    /// own, those of the settings included.
+    /// own, those of the settings included. `tasks` owns the task that stores what commands decide.
     ///
     /// # Errors
     /// When librdkafka refuses a setting of the producer.
@@ -120,6 +121,7 @@ impl CommandState {
         keyring: Keyring,
         settings: &Settings,
         egress_deny: Vec<SocketAddr>,
+        tasks: &Supervisor,
     ) -> Result<Self, KafkaError> {
         let rules = InstallationRules {
             regions: settings.regions.clone(),
@@ -138,7 +140,7 @@ impl CommandState {
                 settings.argon2_iterations,
                 settings.argon2_parallelism,
             ),
-            ..Self::with_rules(store, kafka, authenticator, keyring, rules)?
+            ..Self::with_rules(store, kafka, authenticator, keyring, rules, tasks)?
         })
     }
 
@@ -152,6 +154,7 @@ impl CommandState {
         authenticator: Authenticator,
         keyring: Keyring,
         rules: InstallationRules,
+        tasks: &Supervisor,
     ) -> Result<Self, KafkaError> {
         let RateSettings {
             sign_ins_a_minute,
@@ -161,7 +164,7 @@ impl CommandState {
         } = rules.rates;
         let limit = |kind, number| SharedLimit::a_minute(kind, number, store.read.clone());
         Ok(Self {
-            monitors: Arc::new(MonitorCommands::new(store.clone())),
+            monitors: Arc::new(MonitorCommands::new(store.clone(), tasks)),
             producer: kafka.producer()?,
             passwords: PasswordHasher::default(),
             rules: Arc::new(rules),

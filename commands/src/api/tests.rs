@@ -8,6 +8,7 @@ use pulsetrail_infra::http::{AccessTokens, Authenticator, Credential, Identity, 
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::secrets::{Keyring, SecretText};
 use pulsetrail_infra::store::Store;
+use pulsetrail_infra::supervised::Supervisor;
 use serde_json::Value;
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
@@ -34,6 +35,7 @@ fn state() -> CommandState {
         authenticator,
         keyring,
         rules,
+        &Supervisor::default(),
     )
     .unwrap()
 }

@@ -17,12 +17,14 @@ use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::QueryAs;
 use sqlx::types::Json;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::fair_queue::{FairQueue, LineFull};
 use super::secrets::store_with_secrets;
 use super::{NewEvent, StoreError};
 use crate::secrets::SealedSecrets;
+use crate::supervised::Supervisor;
 
 /// Commands that are stored in one transaction at most.
 const TOGETHER: usize = 256;
@@ -71,18 +73,34 @@ struct Waiting {
     answer: oneshot::Sender<Appended>,
 }
 
-/// The way of this process's commands into the log. Its task ends when it is dropped.
+/// The way of this process's commands into the log. Its task ends when it is dropped. If the task panics,
+/// the commands that it was storing fail, the role is not ready, and the task is started again: the commands
+/// that wait are stored then.
 #[derive(Debug)]
 pub(super) struct MonitorLog {
     queue: Arc<FairQueue<Waiting>>,
+    dropped: CancellationToken,
 }
 
 impl MonitorLog {
     /// Over appending connections. Must be called within a Tokio runtime.
-    pub(super) fn start(pool: PgPool) -> Self {
+    pub(super) fn start(pool: PgPool, tasks: &Supervisor) -> Self {
+        Self::start_with(tasks, move |queue| store_all(pool.clone(), queue))
+    }
+
+    /// The same with a task that answers what waits in the queue until the queue is closed.
+    fn start_with<F>(
+        tasks: &Supervisor,
+        work: impl Fn(Arc<FairQueue<Waiting>>) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let queue = Arc::new(FairQueue::new(WAITING));
-        tokio::spawn(store_all(pool, queue.clone()));
-        Self { queue }
+        let dropped = CancellationToken::new();
+        let waiting = queue.clone();
+        tasks.keep_running("monitor-log", &dropped, move || work(waiting.clone()));
+        Self { queue, dropped }
     }
 
     /// Stores what a command decided, with those of others that wait.
@@ -97,6 +115,7 @@ impl MonitorLog {
 
 impl Drop for MonitorLog {
     fn drop(&mut self) {
+        self.dropped.cancel();
         self.queue.close();
     }
 }
@@ -241,5 +260,51 @@ impl<'a> Columns<'a> {
             .bind(self.versions)
             .bind(self.payloads)
             .bind(self.metadatas)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn append() -> MonitorAppend {
+        MonitorAppend {
+            monitor_id: MonitorId::default(),
+            organization_id: OrganizationId::default(),
+            expected: 0,
+            events: Vec::new(),
+            metadata: "{}".to_owned(),
+            after: Monitor::default(),
+            registered_at: None,
+            sealed: SealedSecrets::default(),
+            touches_secrets: false,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_fails_what_was_being_stored_and_the_next_commands_are_stored() {
+        let tasks = Supervisor::default();
+        let broken = Arc::new(AtomicBool::new(true));
+        let log = MonitorLog::start_with(&tasks, move |queue| {
+            let broken = broken.clone();
+            async move {
+                loop {
+                    let waiting = queue.take(1).await;
+                    if waiting.is_empty() {
+                        return;
+                    }
+                    assert!(!broken.swap(false, Ordering::SeqCst), "a bug");
+                    for Waiting { answer, .. } in waiting {
+                        answer.send(Ok(None)).unwrap();
+                    }
+                }
+            }
+        });
+        let (first, second) = tokio::join!(log.append(append()), log.append(append()));
+        assert!(matches!(first, Err(NotAppended::Store(_))), "{first:?}");
+        assert!(matches!(second, Ok(None)), "it waited meanwhile: {second:?}");
+        assert!(tasks.is_healthy(), "the task was started again");
     }
 }

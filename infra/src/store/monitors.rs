@@ -11,6 +11,7 @@ use super::monitor_log::{MonitorAppend, MonitorLog, NotAppended};
 use super::stored_monitor::{StoredMonitor, load_monitor};
 use super::{NewEvent, Store, StoreError};
 use crate::secrets::SealedSecrets;
+use crate::supervised::Supervisor;
 
 /// How often a command is decided again when another one was faster.
 const ATTEMPTS: usize = 8;
@@ -43,10 +44,10 @@ pub enum MonitorFailure {
 
 impl MonitorCommands {
     /// Over a store. Must be called within a Tokio runtime: commands that come at the same time are
-    /// stored together, by a task that lives as long as this.
+    /// stored together, by a task that lives as long as this. `tasks` owns it.
     #[must_use]
-    pub fn new(store: Store) -> Self {
-        Self { log: MonitorLog::start(store.write.clone()), store }
+    pub fn new(store: Store, tasks: &Supervisor) -> Self {
+        Self { log: MonitorLog::start(store.write.clone(), tasks), store }
     }
 
     /// Carries a command out and returns the monitor as it is then. `metadata` says who asked, and

@@ -43,6 +43,7 @@ impl Session<'_> {
         }
         insert(self.client, "checks", &batch.checks).await?;
         insert(self.client, "transitions", &batch.transitions).await?;
+        insert(self.client, "schedules", &batch.schedules).await?;
         // Where no later transition is known, the stream goes on from this one.
         let now = load_timelines(self.client, self.written, monitor).await?;
         timelines.0.extend(now.0);

@@ -24,6 +24,7 @@ use pulsetrail_harness::Corner;
 use pulsetrail_infra::http::{AccessTokens, Authenticator, Ingress};
 use pulsetrail_infra::secrets::{Keyring, SecretText};
 use pulsetrail_infra::store::Store;
+use pulsetrail_infra::supervised::Supervisor;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -63,7 +64,14 @@ impl Commands {
         let tokens = AccessTokens::new(&[7; 32], 900);
         let (pool, ingress) = (store.read.clone(), Ingress::default());
         let authenticator = Authenticator::with_limits(tokens, pool, ingress, rules.rates);
-        let state = CommandState::with_rules(store.clone(), kafka, authenticator, keyring(), rules);
+        let state = CommandState::with_rules(
+            store.clone(),
+            kafka,
+            authenticator,
+            keyring(),
+            rules,
+            &Supervisor::default(),
+        );
         let state = state.unwrap();
         let passwords = state.passwords.clone();
         let routes: Router = router(state);

@@ -11,6 +11,7 @@ use pulsetrail_domain::monitor::{
 use pulsetrail_domain::{MonitorId, OrganizationId};
 use pulsetrail_infra::http::load_monitor_body;
 use pulsetrail_infra::store::{APPEND_LOCK, MonitorCommands, MonitorFailure, Store, StoredMonitor};
+use pulsetrail_infra::supervised::Supervisor;
 use serde_json::json;
 use tokio::task::unconstrained;
 use uuid::Uuid;
@@ -78,7 +79,7 @@ async fn transactions(store: &Store) -> i64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_that_wait_for_the_log_are_stored_in_one_transaction() {
     let (_corner, store) = store().await;
-    let commands = MonitorCommands::new(store.clone());
+    let commands = MonitorCommands::new(store.clone(), &Supervisor::default());
     let monitors: Vec<MonitorId> = (0..20).map(|_| MonitorId(Uuid::now_v7())).collect();
 
     let mut holder = store.read.begin().await.unwrap();
@@ -119,7 +120,7 @@ async fn commands_that_wait_for_the_log_are_stored_in_one_transaction() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_commands_to_one_version_that_are_stored_together_one_is_refused() {
     let (_corner, store) = store().await;
-    let commands = MonitorCommands::new(store.clone());
+    let commands = MonitorCommands::new(store.clone(), &Supervisor::default());
     let monitor = MonitorId(Uuid::now_v7());
     execute(&commands, monitor, register(monitor, "one")).await.unwrap();
     let names = ["a", "b", "c", "d"];
@@ -139,7 +140,7 @@ async fn of_two_commands_to_one_version_that_are_stored_together_one_is_refused(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_postgres_refuses_harms_none_that_is_stored_with_it() {
     let (_corner, store) = store().await;
-    let commands = MonitorCommands::new(store.clone());
+    let commands = MonitorCommands::new(store.clone(), &Supervisor::default());
     sqlx::raw_sql("alter table monitor_view add check (name <> 'refused')")
         .execute(&store.read)
         .await
@@ -163,7 +164,7 @@ async fn a_command_that_postgres_refuses_harms_none_that_is_stored_with_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_es_appends_to_the_same_monitors() {
     let (_corner, store) = store().await;
-    let commands = MonitorCommands::new(store.clone());
+    let commands = MonitorCommands::new(store.clone(), &Supervisor::default());
     let monitor = MonitorId(Uuid::now_v7());
     execute(&commands, monitor, register(monitor, "one")).await.unwrap();
 
@@ -214,7 +215,7 @@ async fn position_behind_a_thousand(commands: &MonitorCommands, store: &Store, w
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_waits_for_no_flood_of_another_organization() {
     let (_corner, store) = store().await;
-    let commands = MonitorCommands::new(store.clone());
+    let commands = MonitorCommands::new(store.clone(), &Supervisor::default());
     // At most two transactions of 256 are before the end of its own: what was taken before it came, and
     // those that take their turn together with it.
     let position = position_behind_a_thousand(&commands, &store, 8).await;
@@ -231,7 +232,7 @@ fn is_refused(outcome: &Result<StoredMonitor, MonitorFailure>) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_organization_has_no_more_commands_waiting_than_it_may() {
     let (_corner, store) = store().await;
-    let commands = MonitorCommands::new(store.clone());
+    let commands = MonitorCommands::new(store.clone(), &Supervisor::default());
     let mut holder = store.read.begin().await.unwrap();
     let lock = "select pg_advisory_xact_lock($1)";
     sqlx::query(lock).bind(APPEND_LOCK).execute(&mut *holder).await.unwrap();

@@ -4,6 +4,7 @@ use pulsetrail_domain::monitor::{MonitorCommand, MonitorRequest};
 use pulsetrail_domain::{MonitorId, OrganizationId};
 use pulsetrail_harness::{Target, User, eventually};
 use pulsetrail_infra::store::{MonitorCommands, Store};
+use pulsetrail_infra::supervised::Supervisor;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ async fn register(store: &Store, organization: OrganizationId, monitor: MonitorI
         config: Box::new(serde_json::from_value(config).unwrap()),
     };
     let request = MonitorRequest { expected_version: None, command };
-    let commands = MonitorCommands::new(store.clone());
+    let commands = MonitorCommands::new(store.clone(), &Supervisor::default());
     commands.execute(organization, monitor, request, Default::default()).await.unwrap();
 }
 

@@ -12,6 +12,7 @@ use pulsetrail_harness::{Corner, Dice, within};
 use pulsetrail_infra::kafka::{Kafka, message_headers};
 use pulsetrail_infra::messages::{RESULT_TYPE, ResultMessage};
 use pulsetrail_infra::store::{MonitorCommands, MonitorFailure};
+use pulsetrail_infra::supervised::Supervisor;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -58,7 +59,7 @@ impl Load {
         Self {
             organization: OrganizationId(Uuid::now_v7()),
             monitors: (0..monitors).map(|_| MonitorId(Uuid::now_v7())).collect(),
-            commands: MonitorCommands::new(store),
+            commands: MonitorCommands::new(store, &Supervisor::default()),
             producer: kafka.producer().unwrap(),
             kafka,
         }

@@ -13,6 +13,7 @@ use pulsetrail_domain::monitor::{MonitorCommand, MonitorConfig, MonitorRequest};
 use pulsetrail_domain::{MonitorId, OrganizationId};
 use pulsetrail_harness::{Corner, Dice, RoleProcess, within};
 use pulsetrail_infra::store::MonitorCommands;
+use pulsetrail_infra::supervised::Supervisor;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
@@ -78,7 +79,7 @@ async fn target() -> SocketAddr {
 
 /// Registers as many monitors, which are checked every second.
 async fn register(corner: &Corner, count: u32, target: SocketAddr) -> Vec<MonitorId> {
-    let commands = MonitorCommands::new(corner.store().await);
+    let commands = MonitorCommands::new(corner.store().await, &Supervisor::default());
     let organization_id = OrganizationId(Uuid::now_v7());
     let mut monitors = Vec::new();
     for number in 0..count {
