@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tokio_util::sync::CancellationToken;
 
 use crate::supervised::Supervisor;
-use crate::vitals::{self, Figure, Stage};
+use crate::vitals::{self, DropReason, Figure, Stage};
 
 const RELAY_LAG: &str = "pulsetrail_relay_lag_events";
 const RELAY_LAG_SECONDS: &str = "pulsetrail_relay_lag_seconds";
@@ -21,6 +21,7 @@ const STAGE_SECONDS: &str = "pulsetrail_job_stage_seconds";
 const DEAD_LETTERS: &str = "pulsetrail_dead_letters_total";
 const JOBS: &str = "pulsetrail_scheduler_jobs_total";
 const DEADLINES: &str = "pulsetrail_scheduler_deadlines_total";
+const SLOTS_DROPPED: &str = "pulsetrail_scheduler_slots_dropped_total";
 const ROSTER: &str = "pulsetrail_scheduler_roster_monitors";
 const JOBS_DROPPED: &str = "pulsetrail_prober_jobs_dropped_total";
 const CHECKS: &str = "pulsetrail_prober_checks_total";
@@ -72,6 +73,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_counter!(DEAD_LETTERS, Unit::Count, "Messages at fault, by consumer");
     describe_counter!(JOBS, Unit::Count, "Jobs emitted, by region");
     describe_counter!(DEADLINES, Unit::Count, "Monitors whose results were told to be overdue");
+    describe_counter!(
+        SLOTS_DROPPED,
+        Unit::Count,
+        "Slots whose jobs were not emitted, by reason, each once for every region"
+    );
     describe_gauge!(ROSTER, Unit::Count, "Monitors that are being scheduled");
     describe_counter!(JOBS_DROPPED, Unit::Count, "Jobs whose checks were not made, by reason");
     describe_counter!(CHECKS, Unit::Count, "Checks made, by outcome");
@@ -127,8 +133,9 @@ pub fn relay_published(events: usize) {
     metrics::counter!(RELAY_PUBLISHED).increment(events as u64);
 }
 
-/// Results were taken in; `effect` is `recorded`, `duplicate`, `void` (a deadline that changed nothing),
-/// `too_late` (its slot was too old, and it was dropped) or `dead_letter`.
+/// Results were taken in; `effect` is `recorded`, `duplicate`, `archived` (of a monitor that was archived
+/// meanwhile), `void` (a deadline that changed nothing), `too_late` (its slot was too old, and it was
+/// dropped) or `dead_letter`.
 pub fn results_recorded(effect: &'static str, results: usize) {
     match effect {
         "recorded" => vitals::add(Figure::ResultsRecorded, results),
@@ -168,6 +175,13 @@ pub fn job_emitted(region: &str) {
 /// It was told that a monitor's results are overdue.
 pub fn deadline_told() {
     metrics::counter!(DEADLINES).increment(1);
+}
+
+/// The jobs of so many slots were not emitted.
+pub fn slots_dropped(reason: DropReason, slots: u64) {
+    vitals::dropped(reason, slots);
+    vitals::add(Figure::JobsDropped, usize::try_from(slots).unwrap_or(usize::MAX));
+    metrics::counter!(SLOTS_DROPPED, "reason" => reason.as_str()).increment(slots);
 }
 
 /// How many monitors are being scheduled.

@@ -36,6 +36,47 @@ pub enum Figure {
     LiveConnections,
 }
 
+/// Why a slot ended without a check.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// No scheduler was active until it was too late.
+    SchedulerAway,
+    /// The active scheduler was held up, or learned of the monitor, until it was too late.
+    SchedulerLate,
+    /// The clock jumped over it.
+    ClockJump,
+    /// Kafka did not take the job until it was too late.
+    Kafka,
+    /// The installation has no such region any more.
+    UnknownRegion,
+}
+
+/// Every reason.
+const DROP_REASONS: [DropReason; 5] = [
+    DropReason::SchedulerAway,
+    DropReason::SchedulerLate,
+    DropReason::ClockJump,
+    DropReason::Kafka,
+    DropReason::UnknownRegion,
+];
+
+impl DropReason {
+    /// Its name, as it is written in JSON and in labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SchedulerAway => "scheduler_away",
+            Self::SchedulerLate => "scheduler_late",
+            Self::ClockJump => "clock_jump",
+            Self::Kafka => "kafka",
+            Self::UnknownRegion => "unknown_region",
+        }
+    }
+}
+
 /// A part of a job's life.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -88,6 +129,7 @@ pub const STAGES: [Stage; 6] =
     [Stage::Queued, Stage::Probing, Stage::Result, Stage::Stored, Stage::Published, Stage::Pushed];
 
 static VALUES: [AtomicI64; FIGURES.len()] = [const { AtomicI64::new(0) }; FIGURES.len()];
+static DROPS: [AtomicI64; DROP_REASONS.len()] = [const { AtomicI64::new(0) }; DROP_REASONS.len()];
 static STAGE_MICROSECONDS: [AtomicI64; STAGES.len()] = [const { AtomicI64::new(0) }; STAGES.len()];
 static STAGE_JOBS: [AtomicI64; STAGES.len()] = [const { AtomicI64::new(0) }; STAGES.len()];
 
@@ -99,6 +141,19 @@ pub fn add(figure: Figure, count: usize) {
 /// Sets a number.
 pub fn set(figure: Figure, value: usize) {
     VALUES[figure as usize].store(value as i64, Ordering::Relaxed);
+}
+
+/// Slots ended without a check.
+pub(crate) fn dropped(reason: DropReason, slots: u64) {
+    DROPS[reason as usize].fetch_add(slots.cast_signed(), Ordering::Relaxed);
+}
+
+/// How many slots of this process ended without a check since it began, by reason, where there were any.
+#[must_use]
+pub fn drops() -> BTreeMap<DropReason, i64> {
+    let values = DROP_REASONS.iter().zip(&DROPS);
+    let values = values.map(|(reason, value)| (*reason, value.load(Ordering::Relaxed)));
+    values.filter(|(_, value)| *value != 0).collect()
 }
 
 /// Jobs went through a stage, and took so long for it in all, in microseconds. Where clocks disagree it
@@ -176,6 +231,10 @@ mod tests {
     fn every_number_and_stage_has_a_place_of_its_own() {
         for (place, figure) in FIGURES.iter().enumerate() {
             assert_eq!(*figure as usize, place);
+        }
+        for (place, reason) in DROP_REASONS.iter().enumerate() {
+            assert_eq!(*reason as usize, place);
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
         for (place, stage) in STAGES.iter().enumerate() {
             assert_eq!(*stage as usize, place);

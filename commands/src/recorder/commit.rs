@@ -86,6 +86,7 @@ pub(super) async fn record_batch(
             }
             metrics::results_recorded("recorded", decided.recorded.len());
             metrics::results_recorded("duplicate", decided.duplicates);
+            metrics::results_recorded("archived", decided.archived);
             metrics::results_recorded("void", decided.void);
             too_late.extend((decided.too_late > 0).then_some((id, decided.too_late)));
             pending.remove(&id);

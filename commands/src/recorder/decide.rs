@@ -27,6 +27,8 @@ pub(super) struct Decided {
     pub(super) recorded: Vec<usize>,
     /// Results that were recorded before.
     pub(super) duplicates: usize,
+    /// Results of a monitor that is archived: they are not recorded.
+    pub(super) archived: usize,
     /// Deadlines that changed nothing.
     pub(super) void: usize,
     /// Results that were dropped because their slots were too old.
@@ -119,9 +121,8 @@ pub(super) fn decide(
                 decided.recorded.push(place);
                 recorded_here.insert(check_id);
             }
-            Err(HealthError::Duplicate | HealthError::Archived | HealthError::NothingLost) => {
-                decided.duplicates += 1;
-            }
+            Err(HealthError::Duplicate | HealthError::NothingLost) => decided.duplicates += 1,
+            Err(HealthError::Archived) => decided.archived += 1,
             Err(HealthError::OlderThanRemembered) => decided.to_look_up.push(place),
         }
     }

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::vitals::{Figure, Stage, StageSum, StageWindow, figures};
+use crate::vitals::{DropReason, Figure, Stage, StageSum, StageWindow, drops, figures};
 
 pub use over_kafka::{LiveProbers, announce_prober};
 pub use over_postgres::{LiveInstance, announce, live_instances};
@@ -58,6 +58,9 @@ pub struct Instance {
     pub ready: bool,
     /// What it has done since it began; of the role's own numbers those that are not 0.
     pub figures: BTreeMap<Figure, i64>,
+    /// Slots that ended without a check since it began, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub drops: BTreeMap<DropReason, i64>,
     /// How long jobs took for the stages that are its own, over the last minute.
     pub stages: BTreeMap<Stage, StageSum>,
 }
@@ -78,6 +81,7 @@ impl Instance {
             started_at: Utc::now(),
             ready: false,
             figures: BTreeMap::new(),
+            drops: BTreeMap::new(),
             stages: BTreeMap::new(),
         }
     }
@@ -87,7 +91,9 @@ impl Instance {
         let (own_figures, own_stages) = own(&self.role);
         let figures = figures().into_iter().filter(|(one, _)| own_figures.contains(one));
         let stages = window.look().into_iter().filter(|(one, _)| own_stages.contains(one));
-        Self { ready, figures: figures.collect(), stages: stages.collect(), ..self.clone() }
+        let drops = if self.role == "scheduler" { drops() } else { BTreeMap::new() };
+        let (figures, stages) = (figures.collect(), stages.collect());
+        Self { ready, figures, drops, stages, ..self.clone() }
     }
 }
 

@@ -18,6 +18,7 @@ mod monitors;
 mod page;
 mod read;
 mod replay;
+mod scheduler_progress;
 mod secrets;
 mod snapshot;
 mod stored;
@@ -51,6 +52,7 @@ pub use read::{
 };
 pub(crate) use read::{position_before, read_at, unpublished};
 pub use replay::Replay;
+pub use scheduler_progress::{SchedulerProgress, load_scheduler_progress, save_scheduler_progress};
 pub use secrets::{load_every_sealed, load_sealed};
 pub use snapshot::{Snapshot, load_snapshots, save_snapshots};
 pub use stored_monitor::StoredMonitor;

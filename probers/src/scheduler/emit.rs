@@ -1,5 +1,8 @@
 //! Emitting what is due, when it is due: jobs, and word of monitors that fell silent.
 
+mod message;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,25 +10,26 @@ use chrono::Utc;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use pulsetrail_domain::timestamp_from_millis;
-use pulsetrail_infra::kafka::{Kafka, message_headers, traced};
-use pulsetrail_infra::messages::{DEADLINE_TYPE, DeadlineMessage, JOB_TYPE};
+use pulsetrail_domain::Position;
+use pulsetrail_domain::monitor::Monitor;
+use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::metrics;
 use pulsetrail_infra::secrets::SealedSecrets;
-use pulsetrail_infra::trace::Traceparent;
+use pulsetrail_infra::store::{Event, SchedulerProgress};
+use pulsetrail_infra::vitals::DropReason;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::DeliveryFuture;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::overdue::{Clock, Silence};
-use super::roster::{JobDraft, Roster, Turn};
+use self::message::{Settled, Times, deadline_letter, letter, settle};
+use super::overdue::Clock;
+use super::roster::{Roster, Turn};
 use super::secrets::Batch;
-use crate::outbox::{Letter, Outbox, acknowledged};
+use crate::outbox::Outbox;
 
 /// Jobs that are not acknowledged yet, at most. With so many, Kafka is away or far behind, and
-/// emission pauses: what gets too late meanwhile is skipped. Each is in memory twice, here and in
+/// emission pauses: what gets too late meanwhile is dropped. Each is in memory twice, here and in
 /// librdkafka's queue, some 3 KB in all.
 const UNACKNOWLEDGED: usize = 10_000;
 /// Silences that are told and not acknowledged yet, at most: however many monitors fall silent at once,
@@ -37,24 +41,8 @@ const BURST: usize = 500;
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// How long the last jobs are waited for when the scheduler stops.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How long a job that could not be sent waits before it is tried again, at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// How long after its slot a turn is one of a backlog.
-const HELD_UP_MS: i64 = 1_000;
 /// How often a disturbance is logged.
 const WARN_EVERY: Duration = Duration::from_secs(10);
-
-/// What became of a job.
-enum Settled {
-    Sent {
-        region: String,
-    },
-    /// A silence was told.
-    Told,
-    TooLate(KafkaError),
-    /// The producer is past use.
-    Broken(KafkaError),
-}
 
 /// Emits jobs.
 pub(super) struct Emitter {
@@ -64,6 +52,13 @@ pub(super) struct Emitter {
     unacknowledged: FuturesUnordered<BoxFuture<'static, Settled>>,
     /// How many of them tell of a silence.
     telling: usize,
+    /// How many jobs of each slot, in ms, are not acknowledged.
+    pending_slots: BTreeMap<i64, usize>,
+    /// Whether turns wait since Kafka took no more jobs.
+    is_held_up: bool,
+    /// The log up to there is in the roster.
+    position: Position,
+    progress: watch::Sender<Option<SchedulerProgress>>,
     clock: Clock,
     warned_at: Option<Instant>,
 }
@@ -75,7 +70,12 @@ fn now_ms() -> i64 {
 impl Emitter {
     /// # Errors
     /// When librdkafka refuses a setting.
-    pub(super) fn new(roster: Roster, kafka: &Kafka) -> Result<Self, KafkaError> {
+    pub(super) fn new(
+        roster: Roster,
+        kafka: &Kafka,
+        position: Position,
+        progress: watch::Sender<Option<SchedulerProgress>>,
+    ) -> Result<Self, KafkaError> {
         Ok(Self {
             roster,
             kafka: kafka.clone(),
@@ -83,6 +83,10 @@ impl Emitter {
             outbox: Arc::new(Outbox::new(kafka, Kafka::producer)?),
             unacknowledged: FuturesUnordered::new(),
             telling: 0,
+            pending_slots: BTreeMap::new(),
+            is_held_up: false,
+            position,
+            progress,
             clock: Clock::at(now_ms(), Instant::now()),
             warned_at: None,
         })
@@ -106,6 +110,8 @@ impl Emitter {
             }
             self.emit_due();
             self.tell_silences();
+            self.roster.drops.log(false);
+            self.note_progress();
             let full = self.unacknowledged.len() >= UNACKNOWLEDGED;
             let wait = self.until_next();
             tokio::select! {
@@ -115,11 +121,26 @@ impl Emitter {
                 () = sleep(wait), if !full => {}
             }
         }
-        let rest = async { while self.unacknowledged.next().await.is_some() {} };
-        // Whoever comes after makes the jobs of later slots; these were due before.
-        let _ = timeout(DRAIN, rest).await;
+        let rest = async {
+            while let Some(settled) = self.unacknowledged.next().await {
+                self.settle(settled)?;
+            }
+            Ok(())
+        };
+        // What is not acknowledged by then is emitted again by the scheduler that comes after.
+        let drained = timeout(DRAIN, rest).await.unwrap_or(Ok(()));
+        self.note_progress();
+        self.roster.drops.log(true);
         metrics::roster(0);
-        Ok(())
+        drained
+    }
+
+    /// Says through when every slot was emitted or dropped.
+    fn note_progress(&self) {
+        let due_ms = self.roster.next_due_ms().unwrap_or(i64::MAX);
+        let pending_ms = self.pending_slots.keys().next().copied().unwrap_or(i64::MAX);
+        let through_ms = now_ms().min(due_ms.min(pending_ms) - 1);
+        self.progress.send_replace(Some(SchedulerProgress { through_ms, position: self.position }));
     }
 
     fn until_next(&self) -> Duration {
@@ -130,28 +151,70 @@ impl Emitter {
         Duration::from_millis(wait).min(LONGEST_SLEEP)
     }
 
-    fn take_in(&mut self, Batch { events, sealed }: Batch) {
+    fn take_in(&mut self, Batch { events, position, sealed }: Batch) {
         self.roster.lay_out(sealed);
         for event in &events {
+            self.emit_before(event);
             super::apply(&mut self.roster, event, now_ms());
         }
         self.roster.lay_out(SealedSecrets::default());
+        self.position = self.position.max(position);
         metrics::roster(self.roster.active());
+    }
+
+    /// Emits the turn that a monitor had before an event changed it.
+    fn emit_before(&mut self, event: &Event) {
+        if event.aggregate_type != Monitor::AGGREGATE {
+            return;
+        }
+        let Some(monitor_id) = event.monitor_id() else { return };
+        let (changed_ms, now_ms) = (event.recorded_at.timestamp_millis(), now_ms());
+        let turn =
+            self.roster.take_turn_before((monitor_id, changed_ms), now_ms, self.drop_reason());
+        if let Some(turn) = turn {
+            self.emit(turn);
+        }
+    }
+
+    /// Why a turn that is too late now is.
+    fn drop_reason(&self) -> DropReason {
+        if self.is_held_up { DropReason::Kafka } else { DropReason::SchedulerLate }
     }
 
     fn emit_due(&mut self) {
         for _ in 0..BURST {
             if self.unacknowledged.len() >= UNACKNOWLEDGED {
+                self.is_held_up = true;
                 return;
             }
-            let Some(turn) = self.roster.take_turn(now_ms()) else { return };
-            for draft in self.roster.jobs(turn) {
-                let (letter, region) = letter(&self.kafka, draft, turn, now_ms());
-                let first = self.outbox.send(&letter);
-                let outbox = Arc::clone(&self.outbox);
-                let sent = || Settled::Sent { region };
-                let settled = settle(outbox, letter, first, turn.deadline_ms, sent);
-                self.unacknowledged.push(settled.boxed());
+            let Some(turn) = self.roster.take_turn(now_ms(), self.drop_reason()) else {
+                self.is_held_up = false;
+                return;
+            };
+            self.emit(turn);
+        }
+    }
+
+    fn emit(&mut self, turn: Turn) {
+        let slot_ms = turn.slot_ms;
+        for draft in self.roster.jobs(turn) {
+            let (letter, region) = letter(&self.kafka, draft, turn, now_ms());
+            let first = self.outbox.send(&letter);
+            let outbox = Arc::clone(&self.outbox);
+            let sent = move || Settled::Sent { region, slot_ms };
+            let times = Times { slot_ms, deadline_ms: turn.deadline_ms };
+            let settled = settle(outbox, letter, first, times, sent);
+            self.unacknowledged.push(settled.boxed());
+            *self.pending_slots.entry(slot_ms).or_default() += 1;
+        }
+    }
+
+    /// A job of a slot is not waited for any more.
+    fn is_settled(&mut self, slot_ms: i64) {
+        if let Some(jobs) = self.pending_slots.get_mut(&slot_ms) {
+            *jobs -= 1;
+            if *jobs == 0 {
+                self.pending_slots.remove(&slot_ms);
             }
         }
     }
@@ -162,11 +225,13 @@ impl Emitter {
                 return;
             }
             let Some(silence) = self.roster.take_silence(now_ms()) else { return };
+            let slot_ms = silence.at_ms;
             let Ok(letter) = deadline_letter(&self.kafka, silence) else { continue };
             let first = self.outbox.send(&letter);
             let outbox = Arc::clone(&self.outbox);
             // It stays true, and changes nothing when it is not any more: there is no haste.
-            let settled = settle(outbox, letter, first, i64::MAX, || Settled::Told);
+            let times = Times { slot_ms, deadline_ms: i64::MAX };
+            let settled = settle(outbox, letter, first, times, || Settled::Told);
             self.telling += 1;
             self.unacknowledged.push(settled.boxed());
         }
@@ -176,12 +241,19 @@ impl Emitter {
         let mut next = Some(first);
         while let Some(settled) = next {
             match settled {
-                Settled::Sent { region } => metrics::job_emitted(&region),
+                Settled::Sent { region, slot_ms } => {
+                    self.is_settled(slot_ms);
+                    metrics::job_emitted(&region);
+                }
                 Settled::Told => {
                     self.telling -= 1;
                     metrics::deadline_told();
                 }
-                Settled::TooLate(error) => self.warn(&error),
+                Settled::TooLate(error, slot_ms) => {
+                    self.is_settled(slot_ms);
+                    self.roster.drops.count(DropReason::Kafka, 1);
+                    self.warn(&error);
+                }
                 Settled::Broken(error) => return Err(error),
             }
             next = self.unacknowledged.next().now_or_never().flatten();
@@ -190,93 +262,10 @@ impl Emitter {
     }
 
     fn warn(&mut self, error: &KafkaError) {
-        metrics::job_dropped("deadline");
         if self.warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
             self.warned_at = Some(Instant::now());
             let waiting = self.unacknowledged.len();
             tracing::warn!(jobs.waiting = waiting, %error, "jobs could not be emitted in time");
         }
-    }
-}
-
-/// A job to be sent. What was held up here, because Kafka took no more, counts as written at its slot, as
-/// if it had lain in the queue: probers work it off as calmly.
-fn letter(kafka: &Kafka, draft: JobDraft, turn: Turn, now_ms: i64) -> (Letter, String) {
-    let JobDraft { monitor_id, organization_id, region, check_id, json } = draft;
-    let time = timestamp_from_millis(now_ms);
-    let was_held_up = now_ms - turn.slot_ms > HELD_UP_MS;
-    let headers = message_headers(JOB_TYPE, &check_id.to_string(), time, organization_id);
-    let letter = Letter {
-        topic: kafka.topics.jobs(&region),
-        key: monitor_id.to_string(),
-        payload: json,
-        headers: traced(headers, &Traceparent::of_check(check_id)),
-        written_ms: if was_held_up { turn.slot_ms } else { now_ms },
-    };
-    (letter, region.into())
-}
-
-fn deadline_letter(kafka: &Kafka, silence: Silence) -> Result<Letter, serde_json::Error> {
-    let Silence { monitor_id, organization_id, at_ms } = silence;
-    let at = timestamp_from_millis(at_ms);
-    let message = DeadlineMessage { monitor_id, organization_id, at };
-    let id = format!("{monitor_id}@{at_ms}");
-    Ok(Letter {
-        topic: kafka.topics.results(),
-        key: monitor_id.to_string(),
-        payload: serde_json::to_string(&message)?,
-        headers: message_headers(DEADLINE_TYPE, &id, at, organization_id),
-        written_ms: now_ms(),
-    })
-}
-
-/// Waits for a message to be acknowledged, and sends it again as long as it is worth making.
-async fn settle(
-    outbox: Arc<Outbox>,
-    letter: Letter,
-    first: Result<DeliveryFuture, KafkaError>,
-    deadline_ms: i64,
-    sent_as: impl FnOnce() -> Settled + Send + 'static,
-) -> Settled {
-    let mut sent = first;
-    let mut pause = Duration::from_millis(100);
-    loop {
-        let ended = match sent {
-            Ok(delivery) => acknowledged(delivery).await,
-            Err(error) => Err(error),
-        };
-        let error = match ended {
-            Ok(()) => return sent_as(),
-            Err(error) => error,
-        };
-        if Outbox::is_fatal(&error) {
-            return Settled::Broken(error);
-        }
-        sleep(pause).await;
-        if now_ms() >= deadline_ms {
-            return Settled::TooLate(error);
-        }
-        pause = (pause * 2).min(LONGEST_PAUSE);
-        sent = outbox.send(&letter);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::roster::tests::{START, monitor, registered, roster};
-    use super::*;
-
-    #[test]
-    fn a_turn_that_was_held_up_counts_as_written_at_its_slot() {
-        let mut roster = roster();
-        roster.apply(monitor(1), 1, START, &registered(1, 60), START).unwrap();
-        let turn = roster.take_turn(START).unwrap();
-        let written = |now_ms| {
-            let draft = roster.jobs(turn).next().unwrap();
-            letter(&Kafka::new("127.0.0.1:1", "test"), draft, turn, now_ms).0.written_ms
-        };
-        assert_eq!(written(START + 5), START + 5);
-        assert_eq!(written(START + HELD_UP_MS), START + HELD_UP_MS);
-        assert_eq!(written(START + 30_000), START);
     }
 }

@@ -2,12 +2,15 @@
 //! and region.
 //!
 //! One scheduler of a cell is active. It reads the roster from one snapshot of the store and follows
-//! the log from there, so that whoever takes over begins with nothing but the log. Slots that passed
-//! while nobody was active are skipped.
+//! the log from there. Twice a second it notes through when every slot was emitted; the copy that takes
+//! over goes on from there. What it cannot make up for, and every other slot whose job is not emitted, is
+//! counted by its reason ([`drops`]).
 
+mod drops;
 mod emit;
 mod load;
 mod overdue;
+mod resume;
 mod retries;
 mod roster;
 mod secrets;
@@ -24,10 +27,12 @@ use pulsetrail_infra::dead_letters::{LOOK_FOR_RETRIES_EVERY, Letter};
 use pulsetrail_infra::follower::{Follower, Haste};
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::lease::{Lease, work_under_lease};
-use pulsetrail_infra::store::{Event, Store, StoreError};
+use pulsetrail_infra::store::{
+    Event, SchedulerProgress, Store, StoreError, save_scheduler_progress,
+};
 use rdkafka::error::KafkaError;
-use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::emit::Emitter;
@@ -41,6 +46,10 @@ pub const SCHEDULER: &str = "scheduler";
 const BATCH: usize = 500;
 /// How long the log is left alone after it could not be followed.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often the scheduler notes how far it has come.
+const NOTE_EVERY: Duration = Duration::from_millis(500);
+/// How long the last note may take.
+const LAST_NOTE: Duration = Duration::from_secs(1);
 /// How often a standby looks whether another is active.
 const STANDBY_LOOKS_EVERY: Duration = Duration::from_millis(500);
 
@@ -106,13 +115,44 @@ async fn schedule(
         took_ms = began.elapsed().as_millis(),
         "the roster is read"
     );
-    let emitter = Emitter::new(roster, kafka)?;
+    let (noted, progress) = watch::channel(None);
+    let emitter = Emitter::new(roster, kafka, position, noted)?;
     let follower = Follower::new(store.read.clone(), kafka.clone(), position, Haste::Prompt);
     let (sender, events) = mpsc::channel(4);
     ready();
-    tokio::select! {
-        emitted = emitter.run(events, &lease.lost) => Ok(emitted?),
+    let ended = tokio::select! {
+        emitted = emitter.run(events, &lease.lost) => emitted,
         never = follow(store, follower, sender) => match never {},
+        never = note_progress(store, lease.epoch, &progress) => match never {},
+    };
+    // Without it, what was emitted since the note before is emitted again.
+    let _ = timeout(LAST_NOTE, note(store, lease.epoch, &progress)).await;
+    Ok(ended?)
+}
+
+/// Notes again and again how far the emitter has come.
+async fn note_progress(
+    store: &Store,
+    epoch: i64,
+    progress: &watch::Receiver<Option<SchedulerProgress>>,
+) -> Infallible {
+    loop {
+        sleep(NOTE_EVERY).await;
+        if let Err(error) = note(store, epoch, progress).await {
+            tracing::debug!(%error, "how far the scheduler has come could not be noted");
+        }
+    }
+}
+
+async fn note(
+    store: &Store,
+    epoch: i64,
+    progress: &watch::Receiver<Option<SchedulerProgress>>,
+) -> Result<(), StoreError> {
+    let newest = *progress.borrow();
+    match newest {
+        Some(newest) => save_scheduler_progress(&store.write, epoch, newest).await,
+        None => Ok(()),
     }
 }
 
@@ -148,7 +188,8 @@ async fn follow(store: &Store, mut follower: Follower, sender: mpsc::Sender<Batc
 
 /// Puts the secrets to a batch, however long Postgres is away.
 async fn with_secrets(store: &Store, events: Vec<Event>) -> Batch {
-    let mut batch = Batch { events, ..Batch::default() };
+    let position = events.last().map(|event| event.position).unwrap_or_default();
+    let mut batch = Batch { events, position, ..Batch::default() };
     while let Err(error) = batch.complete(store).await {
         tracing::warn!(%error, "the secrets of checks cannot be read yet");
         sleep(PAUSE).await;

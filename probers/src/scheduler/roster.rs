@@ -7,6 +7,8 @@
 mod jump;
 mod places;
 mod silence;
+mod slots;
+mod turns;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,11 +17,14 @@ use pulsetrail_domain::monitor::{MonitorConfig, MonitorEvent};
 use pulsetrail_domain::slot::next_slot_ms;
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region};
 use pulsetrail_infra::secrets::SealedSecrets;
+use pulsetrail_infra::vitals::DropReason;
 
 use self::jump::LeftOut;
 use self::places::Places;
+use self::slots::first_in_time;
+use super::drops::Drops;
 use super::overdue::{Overdue, Second};
-use super::template::{Shape, Shapes, Slot, Template};
+use super::template::{Shapes, Slot, Template};
 
 /// A monitor that is not due at any time.
 const NEVER: i64 = i64::MAX;
@@ -41,6 +46,8 @@ pub(super) struct Roster {
     /// What the configurations that are taken in next name.
     sealed: SealedSecrets,
     active: usize,
+    /// Slots whose jobs are not made.
+    pub(super) drops: Drops,
 }
 
 #[derive(Debug)]
@@ -84,8 +91,8 @@ pub(super) struct Listed<'a> {
     pub(super) config: &'a MonitorConfig,
     pub(super) version: i64,
     pub(super) paused: bool,
-    /// When it was registered or last resumed, in ms.
-    pub(super) began_ms: i64,
+    /// Its next slot, in ms, which may have passed.
+    pub(super) first_ms: i64,
 }
 
 impl Roster {
@@ -103,6 +110,7 @@ impl Roster {
             shapes: Shapes::default(),
             sealed: SealedSecrets::default(),
             active: 0,
+            drops: Drops::default(),
         }
     }
 
@@ -117,8 +125,8 @@ impl Roster {
         self.active
     }
 
-    /// Takes in a monitor that is not archived. It is due at once where it began so recently that
-    /// its first job may not have been made, and at its next slot otherwise.
+    /// Takes in a monitor that is not archived. It is due at the first slot from `first_ms` on whose check
+    /// may still begin.
     ///
     /// # Errors
     /// When its configuration cannot be written as JSON.
@@ -127,10 +135,9 @@ impl Roster {
         listed: Listed<'_>,
         now_ms: i64,
     ) -> Result<(), serde_json::Error> {
-        let Listed { monitor_id, organization_id, config, version, paused, began_ms } = listed;
+        let Listed { monitor_id, organization_id, config, version, paused, first_ms } = listed;
         self.strike(monitor_id);
         let template = Template::of(config, &self.sealed, &self.regions, &mut self.shapes)?;
-        let first_ms = first_turn_ms(monitor_id, &template.shape, began_ms, now_ms);
         let entry = Entry {
             monitor_id,
             organization_id,
@@ -150,7 +157,7 @@ impl Roster {
         }
         self.places.insert(&self.entries, place);
         if !paused {
-            self.set_due(place, first_ms);
+            self.set_due_in_time(place, first_ms, now_ms, DropReason::SchedulerLate);
             self.expect_result(place, now_ms);
         }
         Ok(())
@@ -176,7 +183,7 @@ impl Roster {
                     config,
                     version,
                     paused: false,
-                    began_ms: recorded_ms,
+                    first_ms: recorded_ms,
                 },
                 now_ms,
             );
@@ -190,21 +197,21 @@ impl Roster {
         match event {
             MonitorEvent::MonitorReconfigured { config } => {
                 let template = Template::of(config, &self.sealed, &self.regions, &mut self.shapes)?;
-                let next = next_slot_ms(monitor_id, template.shape.interval_ms(), now_ms);
                 let Some(entry) = self.entries.get_mut(place as usize) else { return Ok(()) };
+                let interval_ms = template.shape.interval_ms();
+                let is_same_grid = entry.template.shape.interval_ms() == interval_ms;
                 entry.template = template;
-                // A turn that has come and was not taken yet stays; a later one moves.
-                if entry.next_slot != NEVER && entry.next_slot > now_ms {
-                    self.set_due(place, next);
+                // The slots after the change are those of the new grid. A slot before it that was not
+                // taken yet stays.
+                if entry.next_slot != NEVER && entry.next_slot > recorded_ms && !is_same_grid {
+                    let first_ms = next_slot_ms(monitor_id, interval_ms, recorded_ms);
+                    self.set_due_in_time(place, first_ms, now_ms, DropReason::SchedulerLate);
                 }
                 self.expect_result(place, now_ms);
             }
             MonitorEvent::MonitorPaused {} => self.set_due(place, NEVER),
             MonitorEvent::MonitorResumed {} => {
-                let Some(entry) = self.entries.get(place as usize) else { return Ok(()) };
-                let shape = &entry.template.shape;
-                let first_ms = first_turn_ms(monitor_id, shape, recorded_ms, now_ms);
-                self.set_due(place, first_ms);
+                self.set_due_in_time(place, recorded_ms, now_ms, DropReason::SchedulerLate);
                 self.expect_result(place, now_ms);
             }
             MonitorEvent::MonitorArchived {} => self.strike(monitor_id),
@@ -219,30 +226,6 @@ impl Roster {
     /// When somebody's turn comes next, in ms; it may be that nobody's does any more.
     pub(super) fn next_due_ms(&self) -> Option<i64> {
         self.due.peek().map(|Reverse((slot_ms, _))| *slot_ms)
-    }
-
-    /// The next monitor whose turn has come. It is due again at its next slot after now: slots that
-    /// were missed are skipped, and so are those whose jobs are not worth making any more.
-    pub(super) fn take_turn(&mut self, now_ms: i64) -> Option<Turn> {
-        while let Some(Reverse((slot_ms, place))) = self.due.peek().copied() {
-            if slot_ms > now_ms {
-                return None;
-            }
-            self.due.pop();
-            let Some(entry) = self.entries.get(place as usize) else { continue };
-            if entry.next_slot != slot_ms {
-                continue;
-            }
-            let shape = &entry.template.shape;
-            let deadline_ms = shape.deadline_ms(slot_ms);
-            let next = next_slot_ms(entry.monitor_id, shape.interval_ms(), now_ms);
-            self.set_due(place, next);
-            self.watch_until_next_turn(place);
-            if deadline_ms > now_ms {
-                return Some(Turn { place, slot_ms, deadline_ms });
-            }
-        }
-        None
     }
 
     /// The jobs of a turn that was just taken: one for each region.
@@ -266,6 +249,21 @@ impl Roster {
         }
     }
 
+    /// Makes a place due at its first slot from `first_ms` on, itself a slot, whose check may still begin.
+    /// The slots before it are dropped. A slot that lies more than an interval ahead, because the clock went
+    /// back since, becomes the next one of the clock as it is.
+    fn set_due_in_time(&mut self, place: u32, first_ms: i64, now_ms: i64, reason: DropReason) {
+        let Some(entry) = self.entries.get(place as usize) else { return };
+        let (monitor_id, shape) = (entry.monitor_id, &entry.template.shape);
+        if first_ms - now_ms > shape.interval_ms() {
+            let next_ms = next_slot_ms(monitor_id, shape.interval_ms(), now_ms);
+            return self.set_due(place, next_ms);
+        }
+        let (first_ms, passed) = first_in_time(monitor_id, shape, first_ms, now_ms);
+        self.drops.count(reason, passed * shape.wanted_regions());
+        self.set_due(place, first_ms);
+    }
+
     fn set_due(&mut self, place: u32, slot_ms: i64) {
         let Some(entry) = self.entries.get_mut(place as usize) else { return };
         let before = std::mem::replace(&mut entry.next_slot, slot_ms);
@@ -282,17 +280,6 @@ impl Roster {
             });
         }
     }
-}
-
-/// When a monitor that was registered or resumed at `began_ms` is due: at once, but where that is so long
-/// ago that the job is not worth making any more, or lies ahead because the clock went back since.
-fn first_turn_ms(monitor_id: MonitorId, shape: &Shape, began_ms: i64, now_ms: i64) -> i64 {
-    let interval_ms = shape.interval_ms();
-    let is_near = began_ms - now_ms <= interval_ms;
-    if shape.deadline_ms(began_ms) > now_ms && is_near {
-        return began_ms;
-    }
-    next_slot_ms(monitor_id, interval_ms, now_ms)
 }
 
 /// A version as it is kept: no monitor has as many events as 32 bits count.

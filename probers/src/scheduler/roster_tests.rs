@@ -25,7 +25,8 @@ pub(in super::super) fn roster() -> Roster {
 
 /// Takes every turn up to `now` and returns the slots.
 pub(in super::super) fn turns(roster: &mut Roster, now: i64) -> Vec<i64> {
-    std::iter::from_fn(|| roster.take_turn(now)).map(|turn| turn.slot_ms).collect()
+    let turns = std::iter::from_fn(|| roster.take_turn(now, DropReason::SchedulerLate));
+    turns.map(|turn| turn.slot_ms).collect()
 }
 
 /// Lets the clock run second by second and returns every slot that was taken.
@@ -56,7 +57,7 @@ fn a_paused_monitor_is_not_checked_and_a_resumed_one_at_once() {
     assert_eq!(run(&mut roster, START, START + 60_000), [0_i64; 0]);
     let resumed_at = START + 60_001;
     roster.apply(monitor(1), 3, resumed_at, &MonitorEvent::MonitorResumed {}, resumed_at).unwrap();
-    let turn = roster.take_turn(resumed_at).unwrap();
+    let turn = roster.take_turn(resumed_at, DropReason::SchedulerLate).unwrap();
     assert_eq!(turn.slot_ms, resumed_at);
     let drafts: Vec<JobDraft> = roster.jobs(turn).collect();
     let job: Job = serde_json::from_str(&drafts[0].json).unwrap();
@@ -98,52 +99,65 @@ fn a_changed_interval_holds_from_the_next_slot_on() {
 }
 
 #[test]
-fn a_start_after_a_long_time_is_no_flood() {
-    let mut roster = roster();
-    let config = config("http://example.com", 60);
-    for n in 0..1_000 {
-        let listed = Listed {
-            monitor_id: monitor(n),
-            organization_id: OrganizationId::default(),
-            config: &config,
-            version: 1,
-            paused: n % 10 == 0,
-            began_ms: START - 3_600_000,
-        };
-        roster.list(listed, START).unwrap();
-    }
-    assert_eq!(roster.active(), 900);
-    assert_eq!(turns(&mut roster, START), [0_i64; 0]);
-    let slots = run(&mut roster, START, START + 60_000);
-    assert_eq!(slots.len(), 900, "each once in an interval");
-    assert!(slots.iter().all(|slot| *slot > START));
-}
-
-#[test]
-fn a_monitor_that_began_just_before_a_takeover_gets_its_first_job() {
-    let mut roster = roster();
-    let config = config("http://example.com", 3_600);
-    let listed = Listed {
-        monitor_id: monitor(1),
-        organization_id: OrganizationId::default(),
-        config: &config,
-        version: 1,
-        paused: false,
-        began_ms: START - 3_000,
-    };
-    roster.list(listed, START).unwrap();
-    assert_eq!(turns(&mut roster, START), [START - 3_000]);
-}
-
-#[test]
-fn a_scheduler_that_was_held_up_skips_what_is_too_late() {
+fn a_scheduler_that_was_held_up_makes_what_is_in_time_and_counts_the_rest() {
     let mut roster = roster();
     roster.apply(monitor(1), 1, START, &registered(1, 2), START).unwrap();
     assert_eq!(turns(&mut roster, START), [START]);
-    // Ten slots were missed; the one that was due is past its deadline.
-    assert_eq!(turns(&mut roster, START + 20_000), [0_i64; 0]);
-    let slots = run(&mut roster, START + 20_000, START + 24_000);
-    assert_eq!(slots.len(), 2, "{slots:?}");
+    // Held up for less than an interval: the turn is late, and none is lost.
+    let next = next_slot_ms(monitor(1), 2_000, START);
+    assert_eq!(turns(&mut roster, next + 1_999), [next]);
+    assert_eq!(roster.drops.total(), 0);
+    // Ten slots came due; the check of the last one may still begin.
+    let late = turns(&mut roster, next + 20_001);
+    assert_eq!(late, [next + 20_000]);
+    assert_eq!(roster.drops.total(), 9);
+    assert_eq!(turns(&mut roster, next + 22_000), [next + 22_000]);
+    assert_eq!(roster.drops.total(), 9);
+}
+
+#[test]
+fn a_turn_that_came_before_its_monitor_changed_is_taken_before_the_change() {
+    let changes = [
+        MonitorEvent::MonitorPaused {},
+        MonitorEvent::MonitorArchived {},
+        MonitorEvent::MonitorReconfigured { config: Box::new(config("http://other.example", 7)) },
+    ];
+    for change in changes {
+        let mut roster = roster();
+        roster.apply(monitor(1), 1, START, &registered(1, 60), START).unwrap();
+        let at = |changed_ms| (monitor(1), changed_ms);
+        let before = roster.take_turn_before(at(START - 1), START + 5, DropReason::SchedulerLate);
+        assert_eq!(before, None, "the change came before the turn");
+        let turn = roster.take_turn_before(at(START), START + 5, DropReason::SchedulerLate);
+        let draft = roster.jobs(turn.unwrap()).next().unwrap();
+        assert!(draft.json.contains("http://example.com"), "{}", draft.json);
+        roster.apply(monitor(1), 2, START, &change, START + 5).unwrap();
+        assert_eq!(turns(&mut roster, START + 5), [0_i64; 0]);
+    }
+}
+
+#[test]
+fn the_slots_of_a_new_interval_begin_at_the_change_however_late_it_comes() {
+    let mut roster = roster();
+    roster.apply(monitor(1), 1, START, &registered(1, 3_600), START).unwrap();
+    assert_eq!(turns(&mut roster, START), [START]);
+    let changed =
+        MonitorEvent::MonitorReconfigured { config: Box::new(config("http://example.com", 10)) };
+    let first = next_slot_ms(monitor(1), 10_000, START);
+    // The event comes after the first slot of the new interval.
+    roster.apply(monitor(1), 2, START, &changed, first + 3_000).unwrap();
+    assert_eq!(turns(&mut roster, first + 3_000), [first]);
+    // One that leaves the interval as it is makes no slot again.
+    roster.apply(monitor(1), 3, START + 1, &changed, first + 3_500).unwrap();
+    assert_eq!(turns(&mut roster, first + 3_500), [0_i64; 0]);
+}
+
+#[test]
+fn a_region_that_the_installation_does_not_have_is_counted_at_each_slot() {
+    let mut roster = Roster::new(&[], START);
+    roster.apply(monitor(1), 1, START, &registered(1, 10), START).unwrap();
+    turns(&mut roster, START);
+    assert_eq!(roster.drops.total(), 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use pulsetrail_domain::monitor::{Monitor, MonitorConfig, MonitorEvent};
-use pulsetrail_domain::{OrganizationId, SecretId};
+use pulsetrail_domain::{OrganizationId, Position, SecretId};
 use pulsetrail_infra::secrets::SealedSecrets;
 use pulsetrail_infra::store::{Event, Store, StoreError, load_sealed, read_aggregate};
 
@@ -16,6 +16,8 @@ const AHEAD: i64 = 100;
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) events: Vec<Event>,
+    /// The log up to there is taken in with them.
+    pub(super) position: Position,
     pub(super) sealed: SealedSecrets,
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use chrono::SecondsFormat;
 use pulsetrail_domain::monitor::{MonitorConfig, Retries, Target};
+use pulsetrail_domain::schedule::Cadence;
 use pulsetrail_domain::slot::{latest_begin_ms, scheduled_check_id};
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Region, timestamp_from_millis};
 use pulsetrail_infra::secrets::SealedSecrets;
@@ -38,6 +39,8 @@ pub(super) struct Shape {
     pub(super) valid_for_ms: i64,
     /// Where checks are made from, of the regions that there are.
     pub(super) regions: Box<[Region]>,
+    /// How many more the configuration names, which the installation does not have.
+    pub(super) unknown_regions: u64,
 }
 
 /// A monitor's constant fields.
@@ -66,6 +69,11 @@ pub(super) struct Slot<'a> {
 }
 
 impl Shape {
+    /// How many regions are to check each slot.
+    pub(super) fn wanted_regions(&self) -> u64 {
+        self.regions.len() as u64 + self.unknown_regions
+    }
+
     pub(super) fn interval_ms(&self) -> i64 {
         i64::from(self.interval_seconds) * 1_000
     }
@@ -101,12 +109,15 @@ impl Template {
         // Wherever it is found, the three parts make up the whole again.
         let (before, after) = fields.split_once(&subject).unwrap_or((fields, ""));
         let subject = if before.len() == fields.len() { "" } else { &subject };
+        let regions = checked_from(config, regions);
+        let wanted = Cadence::of(config).regions.len();
         let shape = shapes.shared(Shape {
             before: before.into(),
             after: after.into(),
             interval_seconds: config.interval_seconds,
             valid_for_ms: config.valid_for_ms(),
-            regions: checked_from(config, regions),
+            unknown_regions: (wanted - regions.len()) as u64,
+            regions,
         });
         Ok(Self { shape, subject: subject.into() })
     }
@@ -136,10 +147,7 @@ impl Template {
 /// The regions that a monitor is checked from, of those that there are. What reports by itself is checked
 /// from none.
 fn checked_from(config: &MonitorConfig, regions: &[Region]) -> Box<[Region]> {
-    match config.target {
-        Target::Heartbeat(_) => Box::default(),
-        _ => config.regions.iter().filter(|one| regions.contains(one)).cloned().collect(),
-    }
+    Cadence::of(config).regions.into_iter().filter(|one| regions.contains(one)).collect()
 }
 
 impl Shapes {

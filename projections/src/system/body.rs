@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pulsetrail_domain::{Region, Timestamp};
 use pulsetrail_infra::instances::LiveInstance;
 use pulsetrail_infra::kafka::QueueLag;
-use pulsetrail_infra::vitals::{Figure, STAGES, Stage, StageSum};
+use pulsetrail_infra::vitals::{DropReason, Figure, STAGES, Stage, StageSum};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
@@ -84,6 +84,8 @@ pub(crate) struct JobsBody {
     pub(super) retried: i64,
     /// Jobs that were not made, because their deadline had passed or they could not be read.
     pub(super) dropped: i64,
+    /// Of those, the ones that the scheduler did not emit, by reason.
+    pub(super) not_emitted: BTreeMap<DropReason, i64>,
     /// Results that were recorded.
     pub(super) recorded: i64,
     /// Jobs that were made twice: their second result had been recorded before.
@@ -156,6 +158,15 @@ impl PublicSystemBody {
 /// A number over all copies.
 pub(super) fn total(roles: &[LiveInstance], figure: Figure) -> i64 {
     roles.iter().filter_map(|role| role.instance.figures.get(&figure)).sum()
+}
+
+/// The slots that ended without a check, over all copies, by reason.
+pub(super) fn drops(roles: &[LiveInstance]) -> BTreeMap<DropReason, i64> {
+    let mut all = BTreeMap::new();
+    for (reason, slots) in roles.iter().flat_map(|role| &role.instance.drops) {
+        *all.entry(*reason).or_default() += slots;
+    }
+    all
 }
 
 /// How long each stage took on average over all copies.

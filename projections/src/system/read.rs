@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Inner;
 use super::body::{
     ConnectionsBody, JobsBody, LeaseBody, LogBody, ReaderBody, RegionBody, SystemBody, averages,
-    total,
+    drops, total,
 };
 use super::engines::ask;
 use crate::queries::QueryState;
@@ -41,6 +41,7 @@ pub(super) async fn read(inner: &Inner, state: &QueryState) -> SystemBody {
             made: total(&roles, Figure::ChecksMade),
             retried: total(&roles, Figure::ChecksRetried),
             dropped: total(&roles, Figure::JobsDropped),
+            not_emitted: drops(&roles),
             recorded: total(&roles, Figure::ResultsRecorded),
             duplicate_jobs: total(&roles, Figure::DuplicateJobs),
             dead,

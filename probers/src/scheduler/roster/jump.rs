@@ -1,8 +1,10 @@
 //! A clock that jumps, ahead or back, floods nobody and silences nothing.
 
 use pulsetrail_domain::slot::next_slot_ms;
+use pulsetrail_infra::vitals::DropReason;
 
 use super::super::overdue::Jump;
+use super::slots::slots_between;
 use super::{NEVER, Roster};
 
 /// A stretch of the clock that a jump ahead left out, after its begin and up to its end, in ms: no job
@@ -20,7 +22,7 @@ impl LeftOut {
 }
 
 impl Roster {
-    /// The clock has jumped. What came due by the jump alone is skipped, as it is after a pause: a minute
+    /// The clock has jumped. What came due by the jump alone is dropped: a minute
     /// is not made in a moment. Whose turn is out of reach now gets one within an interval: a slot that
     /// the jump ahead had left out, or, where the clock has gone further back than that, any. A slot whose
     /// jobs were made already waits for the one after it as long as that is no further away than two
@@ -38,12 +40,17 @@ impl Roster {
             if entry.next_slot == NEVER {
                 continue;
             }
-            let interval_ms = entry.template.shape.interval_ms();
+            let shape = &entry.template.shape;
+            let interval_ms = shape.interval_ms();
             let next = next_slot_ms(entry.monitor_id, interval_ms, now_ms);
             let was_jumped_over = entry.next_slot > expected_ms && entry.next_slot <= now_ms;
             let wait_ms = entry.next_slot - now_ms;
             let is_out_of_reach = wait_ms > 2 * interval_ms
                 || (wait_ms > interval_ms && self.left_out.contains(next));
+            if was_jumped_over {
+                let passed = slots_between(entry.monitor_id, shape, entry.next_slot, next);
+                self.drops.count(DropReason::ClockJump, passed * shape.wanted_regions());
+            }
             if was_jumped_over || is_out_of_reach {
                 self.set_due(place, next);
                 self.watch_until_next_turn(place);
@@ -105,7 +112,7 @@ mod tests {
                 if let Some(jump) = jump.filter(|_| self.looks_at_jumps) {
                     self.roster.clock_jumped(jump);
                 }
-                while let Some(turn) = self.roster.take_turn(now_ms) {
+                while let Some(turn) = self.roster.take_turn(now_ms, DropReason::SchedulerLate) {
                     let draft = self.roster.jobs(turn).next().unwrap();
                     self.taken.push((self.passed_ms, draft.monitor_id, turn.slot_ms));
                 }

@@ -1,6 +1,8 @@
 use pulsetrail_domain::OrganizationId;
 use pulsetrail_domain::monitor::MonitorEvent;
 
+use pulsetrail_infra::vitals::DropReason;
+
 use super::super::super::overdue::Jump;
 use super::super::tests::{START, monitor, registered, roster, turns};
 use super::*;
@@ -19,7 +21,9 @@ fn silences(roster: &mut Roster, now: i64) -> Vec<(MonitorId, i64)> {
 fn run(roster: &mut Roster, from: i64, to: i64, answers: bool) -> Vec<(MonitorId, i64)> {
     let mut silent = Vec::new();
     for now in (from..=to).step_by(1_000) {
-        for turn in std::iter::from_fn(|| roster.take_turn(now)).collect::<Vec<_>>() {
+        for turn in std::iter::from_fn(|| roster.take_turn(now, DropReason::SchedulerLate))
+            .collect::<Vec<_>>()
+        {
             let drafts: Vec<_> = roster.jobs(turn).map(|draft| draft.monitor_id).collect();
             for monitor_id in drafts.into_iter().filter(|_| answers) {
                 roster.seen(monitor_id, turn.slot_ms + VALID_FOR_MS, now);
@@ -83,7 +87,7 @@ fn a_scheduler_that_comes_back_gives_everybody_the_time_for_a_result() {
             config: &config,
             version: 1,
             paused: false,
-            began_ms: START - 86_400_000,
+            first_ms: START,
         };
         roster.list(listed, START).unwrap();
     }
