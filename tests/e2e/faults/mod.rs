@@ -14,6 +14,7 @@ pub(crate) mod load;
 mod poison;
 mod rebalance;
 mod relay;
+mod stalls;
 mod takeover;
 mod topic;
 
