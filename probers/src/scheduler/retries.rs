@@ -1,5 +1,6 @@
 //! Events that somebody asked the scheduler to retry.
 
+use pulsetrail_domain::Position;
 use pulsetrail_domain::monitor::Monitor;
 use pulsetrail_infra::dead_letters::EventRetry;
 use pulsetrail_infra::store::{Event, Store, StoreError, read_aggregate};
@@ -23,8 +24,10 @@ pub(super) async fn hand_on(store: &Store, roster: &mpsc::Sender<Batch>) -> Resu
             continue;
         }
         let events = history(store, &retry.event.aggregate_id).await?;
+        // How far the stream has come is not told by it.
+        let batch = Batch { position: Position::START, ..super::with_secrets(store, events).await };
         // Nobody takes it any more when all of this is about to end: then it is asked for again.
-        if roster.send(super::with_secrets(store, events).await).await.is_ok() {
+        if roster.send(batch).await.is_ok() {
             retry.applied(&store.read).await?;
         }
     }
