@@ -91,7 +91,8 @@ pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<
         let (announced, probed) =
             tokio::join!(announce_prober(&kafka, instance, || ready.get(), &stop), async {
                 let _on_every_way_out = stop.clone().drop_guard();
-                let opens = (&shield, keyring);
+                let roots = settings.trusted_roots.as_deref();
+                let opens = (&shield, keyring, roots);
                 prober::run(&kafka, region, opens, concurrency, shutdown, || ready.set(true)).await
             },);
         probed?;

@@ -1,5 +1,6 @@
 //! `up`: every engine and every role on one machine.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -205,6 +206,24 @@ fn prober_spec(
         .env("PULSETRAIL_LOG", settings.log.to_string())
         .env("PULSETRAIL_LOG_FORMAT", format);
     spec.inherit_env = false;
+    trusting(spec, settings.trusted_roots.as_deref(), std::env::var_os)
+}
+
+/// Which certificates a prober trusts: those of the machine, in the place that the environment names, and those
+/// of a file.
+fn trusting(
+    mut spec: ChildSpec,
+    file: Option<&Path>,
+    variable: impl Fn(&'static str) -> Option<OsString>,
+) -> ChildSpec {
+    if let Some(file) = file.and_then(|file| std::path::absolute(file).ok()) {
+        spec = spec.env("PULSETRAIL_TRUSTED_ROOTS", file);
+    }
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        if let Some(value) = variable(name) {
+            spec = spec.env(name, value);
+        }
+    }
     spec
 }
 
@@ -262,5 +281,30 @@ async fn keep_working(
 async fn until_ready(readiness: &Readiness, shutdown: &CancellationToken) {
     while !readiness.all() && !shutdown.is_cancelled() {
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prober_trusts_what_its_parent_was_told_to() {
+        let of = |file: Option<&str>, variables: &[(&str, &str)]| {
+            let spec = ChildSpec::of_this_program("prober", "log");
+            let variable = |name: &str| {
+                let found = variables.iter().find(|(key, _)| *key == name);
+                found.map(|(_, value)| OsString::from(value))
+            };
+            trusting(spec, file.map(Path::new), variable).env
+        };
+        assert_eq!(of(None, &[("PATH", "/bin")]), []);
+        let given = of(Some("/roots.pem"), &[("SSL_CERT_FILE", "/a.pem"), ("SSL_CERT_DIR", "/b")]);
+        let expected = [
+            ("PULSETRAIL_TRUSTED_ROOTS", "/roots.pem"),
+            ("SSL_CERT_FILE", "/a.pem"),
+            ("SSL_CERT_DIR", "/b"),
+        ];
+        assert_eq!(given, expected.map(|(name, value)| (name.into(), value.into())));
     }
 }

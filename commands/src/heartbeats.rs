@@ -92,14 +92,14 @@ pub(crate) async fn find(pool: &PgPool, token: &str) -> Result<Option<Reported>,
 
 /// When a report came that comes now.
 pub(crate) struct ReportTimes {
-    /// Its slot: its own time, or the slot of the newest report where it repeats that one.
+    /// Its slot: its own time, or the slot of the newest report if it repeats that one.
     pub(crate) slot: Timestamp,
     /// Its own time.
     pub(crate) at: Timestamp,
 }
 
-/// The times of a report that comes now, by the database's clock. The row keeps the slot, so that all
-/// servers agree.
+/// The times of a report that comes now and says whether something `failed`, by the database's clock. A report
+/// repeats the newest one only if both say the same. The row keeps the slot, so that all servers agree.
 ///
 /// # Errors
 /// The database's.
@@ -107,16 +107,22 @@ pub(crate) async fn report_times(
     pool: &PgPool,
     monitor_id: MonitorId,
     repeat_ms: i64,
+    failed: bool,
 ) -> Result<ReportTimes, sqlx::Error> {
     let (slot_ms, at_ms): (i64, i64) = sqlx::query_as(
         "update heartbeats
          set newest_slot_ms = case
-             when abs(at_ms - newest_slot_ms) < $2 then newest_slot_ms else at_ms end
+                 when abs(at_ms - newest_slot_ms) < $2 and newest_failed = $3 then newest_slot_ms
+                 when at_ms = newest_slot_ms then at_ms + 1
+                 else at_ms
+             end,
+             newest_failed = $3
          from (select (extract(epoch from clock_timestamp()) * 1000)::bigint as at_ms) as clock
          where monitor_id = $1 returning newest_slot_ms, at_ms",
     )
     .bind(monitor_id.0)
     .bind(repeat_ms)
+    .bind(failed)
     .fetch_one(pool)
     .await?;
     let (slot, at) = (timestamp_from_millis(slot_ms), timestamp_from_millis(at_ms));

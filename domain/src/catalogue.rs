@@ -30,13 +30,13 @@ const fn kind(aggregate: &'static str, name: &'static str, version: &'static str
 
 /// Every type of event that is written.
 pub const EVENT_KINDS: &[EventKind] = &[
-    kind(Monitor::AGGREGATE, "MonitorRegistered", "1.1"),
-    kind(Monitor::AGGREGATE, "MonitorReconfigured", "1.1"),
+    kind(Monitor::AGGREGATE, "MonitorRegistered", "1.2"),
+    kind(Monitor::AGGREGATE, "MonitorReconfigured", "1.2"),
     kind(Monitor::AGGREGATE, "MonitorPaused", "1.0"),
     kind(Monitor::AGGREGATE, "MonitorResumed", "1.0"),
     kind(Monitor::AGGREGATE, "MonitorArchived", "1.0"),
-    kind(Health::AGGREGATE, "CheckCompleted", "1.3"),
-    kind(Health::AGGREGATE, "WentDown", "1.3"),
+    kind(Health::AGGREGATE, "CheckCompleted", "1.4"),
+    kind(Health::AGGREGATE, "WentDown", "1.4"),
     kind(Health::AGGREGATE, "Recovered", "1.0"),
     kind(Health::AGGREGATE, "ObservationPaused", "1.0"),
     kind(Health::AGGREGATE, "ObservationResumed", "1.0"),

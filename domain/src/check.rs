@@ -59,6 +59,8 @@ pub enum FailureCause {
     TlsChainTooLong,
     /// No TLS version or cipher in common.
     TlsProtocol,
+    /// The server demands a certificate of the client, and the check has none.
+    TlsClientCertificate,
     /// The handshake failed in another way.
     TlsHandshake,
     /// The handshake did not end in time.
@@ -73,7 +75,7 @@ pub enum FailureCause {
     HttpInvalid,
     /// The answer's body or header is larger than the limit.
     HttpTooLarge,
-    /// A redirect led back to an address visited before.
+    /// More redirects than allowed, and the last led back to an address visited before.
     HttpRedirectLoop,
     /// More redirects than allowed.
     HttpTooManyRedirects,
@@ -89,6 +91,8 @@ pub enum FailureCause {
     AssertionTooExpensive,
     /// No report came in time.
     HeartbeatMissed,
+    /// A report said that what is watched failed.
+    HeartbeatFailed,
     /// A secret that the check needs could not be opened: the target was not asked.
     SecretUnavailable,
     /// This prober does not make checks of that kind.

@@ -53,6 +53,9 @@ missing_packages() {
   fi
   if tests; then
     has curl || echo curl
+    # Tests ask the DNS with dig, and speak TLS with servers of openssl.
+    has dig || echo bind9-dnsutils
+    has openssl || echo openssl
     has_schemathesis || python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv
     # One test has nft read the rules that are made for it; it does without if nft cannot be installed.
     if can_apt && ! has nft; then echo nftables; fi

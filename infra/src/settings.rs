@@ -85,6 +85,11 @@ pub const SETTINGS: &[Setting] = &[
         "Addresses (ip:port) of Pulsetrail's own that the shield refuses whatever is allowed, comma-separated; `up` adds its engines and listeners",
     ),
     setting(
+        "trusted_roots",
+        "",
+        "A PEM file with certificates that checks trust besides Mozilla's and those of the machine (which SSL_CERT_FILE and SSL_CERT_DIR replace)",
+    ),
+    setting(
         "prober_concurrency",
         "1000",
         "Checks that one prober has under way at most, 1 to 100000",
@@ -228,6 +233,8 @@ pub struct Settings {
     pub egress_allow: Vec<IpNet>,
     /// Addresses of Pulsetrail's own, refused whatever is allowed.
     pub egress_deny: Vec<SocketAddr>,
+    /// A file of roots that checks trust besides the usual ones.
+    pub trusted_roots: Option<PathBuf>,
     /// Checks under way at most.
     pub prober_concurrency: usize,
     /// What access tokens are signed with.

@@ -95,6 +95,41 @@ async fn a_report_counts_once_however_often_it_is_sent_and_a_paused_monitor_take
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_of_a_failure_takes_the_monitor_down_with_its_message() {
+    let corner = corner().await;
+    let app = corner.start().await;
+    let user = User::sign_up(&app.url).await;
+    let (monitor, path) = heartbeat(&user, 3_600, 60).await;
+    // At once after a success, which it does not repeat.
+    let mut ids = HashSet::new();
+    for (method, query, status) in [
+        (Method::GET, "", "up"),
+        (Method::GET, "?status=down&msg=disk%20full", "down"),
+        (Method::GET, "?status=up&msg=OK", "up"),
+        (Method::POST, "/fail", "down"),
+        (Method::GET, "/0", "up"),
+        (Method::GET, "/3", "down"),
+    ] {
+        let (answer, body) = report(&user, method, &format!("{path}{query}")).await;
+        assert_eq!(answer, StatusCode::OK, "{query}: {body}");
+        assert!(ids.insert(body["check_id"].to_string()), "{query} repeats another");
+        until_status(&user, &monitor, status).await;
+    }
+    assert_eq!(report(&user, Method::GET, &format!("{path}/gone")).await.0, StatusCode::NOT_FOUND);
+    let odd = report(&user, Method::GET, &format!("{path}?status=odd")).await.0;
+    assert_eq!(odd, StatusCode::BAD_REQUEST);
+    let events = user.events(&monitor).await;
+    let down = events.iter().filter(|event| event["event_type"] == "WentDown");
+    let details: Vec<_> = down.map(|event| event["payload"]["cause"]["detail"].clone()).collect();
+    let says = ["disk full", "", "exit code 3"].map(|message| match message {
+        "" => json!("A report says that it failed."),
+        message => json!(format!("A report says that it failed: {message}.")),
+    });
+    assert_eq!(details, says);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_is_told_once_kept_as_a_hash_and_replaced_on_request() {
     let corner = corner().await;
     let app = corner.start().await;

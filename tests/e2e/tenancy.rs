@@ -65,6 +65,8 @@ const TABLE: &[Row] = &[
     // The token is nobody's.
     ("get", "/hb/{token}", Unknown, [404, 404, 404, 404, 404, 404]),
     ("post", "/hb/{token}", Unknown, [404, 404, 404, 404, 404, 404]),
+    ("get", "/hb/{token}/{outcome}", Unknown, [404, 404, 404, 404, 404, 404]),
+    ("post", "/hb/{token}/{outcome}", Unknown, [404, 404, 404, 404, 404, 404]),
     ("get", "/api/v1/monitors/{id}/checks", Monitor, [401, 404, 200, 200, 200, 404]),
     ("get", "/api/v1/monitors/{id}/events", Monitor, [401, 404, 200, 200, 200, 404]),
     ("get", "/api/v1/monitors/{id}/uptime", Monitor, [401, 404, 200, 200, 200, 404]),

@@ -63,6 +63,7 @@ pub fn documented_router() -> OpenApiRouter<CommandState> {
         .routes(routes!(monitors::check::check))
         .routes(routes!(monitors::heartbeat_token::rotate))
         .routes(routes!(heartbeat::get, heartbeat::post))
+        .routes(routes!(heartbeat::get_outcome, heartbeat::post_outcome))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::show))
         .routes(routes!(dead_letters::retry))

@@ -1,5 +1,5 @@
 //! Heartbeats: monitors that nobody checks, because what they watch reports by itself. A report is a
-//! result that is up; where none came in time, there is a check that failed.
+//! result, up unless it says that something failed; where none came in time, there is a check that failed.
 
 use super::{Health, HealthError, HealthEvent, ObservationPolicy, record};
 use crate::check::{CheckResult, Failure, FailureCause, Outcome, TimingsUs};
@@ -32,44 +32,72 @@ impl HeartbeatPolicy {
         }
     }
 
-    /// For how long after a report another one is the same, sent again, in ms: half an interval, and
-    /// 10 s at most.
+    /// For how long after a report another one is the same, sent again, in ms: half an interval, 10 s and
+    /// the grace at most. So a sender that counts the interval from the repetition is still in time.
     #[must_use]
     pub fn repeat_ms(&self) -> i64 {
-        (self.interval_ms / 2).min(LONGEST_REPEAT_MS)
+        (self.interval_ms / 2).min(LONGEST_REPEAT_MS).min(self.grace_ms)
     }
 
-    /// How long a report counts, in ms. A repeated one is not counted, so that the next one may come as
-    /// much later.
+    /// How long a report counts, in ms.
     #[must_use]
     pub fn valid_for_ms(&self) -> i64 {
-        self.interval_ms + self.grace_ms + self.repeat_ms()
+        self.interval_ms + self.grace_ms
     }
 }
 
-/// A report as its result. Its slot is its own time, or that of the one that it repeats.
-#[must_use]
-pub fn report(
-    monitor_id: MonitorId,
-    region: Region,
-    heartbeat: HeartbeatPolicy,
-    config_version: i64,
-    slot: Timestamp,
-    at: Timestamp,
-) -> CheckResult {
-    CheckResult {
-        check_id: scheduled_check_id(monitor_id, &region, slot.timestamp_millis()),
-        region,
-        scheduled_at: slot,
-        started_at: at,
-        outcome: Outcome::Up,
-        http_status: None,
-        failure: None,
-        timings_us: TimingsUs::default(),
-        attempts: 1,
-        config_version,
-        valid_for_ms: heartbeat.valid_for_ms(),
-        findings: None,
+/// What a heartbeat monitor was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Its own time, or that of the report that it repeats.
+    pub slot: Timestamp,
+    /// When it came.
+    pub at: Timestamp,
+    /// What it says that failed, for people, in whatever words; none where all is well.
+    pub failure: Option<String>,
+}
+
+/// The longest message of a report that is kept, in characters.
+const MAX_MESSAGE: usize = 250;
+
+impl Report {
+    /// The report as the result of a check.
+    #[must_use]
+    pub fn result(
+        &self,
+        monitor_id: MonitorId,
+        region: Region,
+        heartbeat: HeartbeatPolicy,
+        config_version: i64,
+    ) -> CheckResult {
+        let failure = self.failure.as_deref().map(|message| Failure {
+            cause: FailureCause::HeartbeatFailed,
+            detail: failure_detail(message),
+        });
+        CheckResult {
+            check_id: scheduled_check_id(monitor_id, &region, self.slot.timestamp_millis()),
+            region,
+            scheduled_at: self.slot,
+            started_at: self.at,
+            outcome: if failure.is_some() { Outcome::Down } else { Outcome::Up },
+            http_status: None,
+            failure,
+            timings_us: TimingsUs::default(),
+            attempts: 1,
+            config_version,
+            valid_for_ms: heartbeat.valid_for_ms(),
+            findings: None,
+        }
+    }
+}
+
+/// The sentence about a failure that was reported with this message.
+fn failure_detail(message: &str) -> String {
+    let printable = |one: char| if one.is_control() { ' ' } else { one };
+    let message: String = message.trim().chars().take(MAX_MESSAGE).map(printable).collect();
+    match message.trim_end_matches('.') {
+        "" => "A report says that it failed.".to_owned(),
+        message => format!("A report says that it failed: {message}."),
     }
 }
 
@@ -83,6 +111,7 @@ pub(super) fn missed(
     heartbeat: HeartbeatPolicy,
 ) -> Result<Vec<HealthEvent>, HealthError> {
     let region = policy.regions.first().cloned().unwrap_or_default();
+    let report = Report { slot: at, at, failure: None };
     let failed = CheckResult {
         outcome: Outcome::Down,
         failure: Some(Failure {
@@ -94,7 +123,7 @@ pub(super) fn missed(
             ),
         }),
         valid_for_ms: heartbeat.interval_ms,
-        ..report(monitor_id, region, heartbeat, policy.monitor_version, at, at)
+        ..report.result(monitor_id, region, heartbeat, policy.monitor_version)
     };
     record::decide(health, &failed, policy, true)
 }

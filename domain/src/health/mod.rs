@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use event::HealthEvent;
-pub use heartbeat::{HeartbeatPolicy, report};
+pub use heartbeat::{HeartbeatPolicy, Report};
 pub use region_votes::{REMEMBERED_SLOTS, RegionVotes};
 pub use timeliness::{MAX_AGE, MAX_AHEAD, Timeliness};
 

@@ -12,6 +12,10 @@ use crate::health::HeartbeatPolicy;
 /// The longest [`MonitorConfig::timeout_ms`], also if the interval is longer. A prober keeps a place for a check as long as it takes, so that
 /// this bounds what a monitor can hold.
 pub const LONGEST_TIMEOUT_MS: u32 = 300_000;
+/// The longest time between two checks, in seconds: a day.
+const MAX_INTERVAL_SECONDS: u32 = 86_400;
+/// The longest time between two reports of a heartbeat, in seconds: 31 days.
+const MAX_HEARTBEAT_SECONDS: u32 = 31 * 86_400;
 
 /// Everything that can be set on a monitor. A value of this type obeys every limit only after
 /// [`MonitorConfig::validate`].
@@ -22,7 +26,8 @@ pub struct MonitorConfig {
     pub name: String,
     /// What is checked.
     pub target: Target,
-    /// Seconds between two checks: 1 to 86,400.
+    /// Seconds between two checks: 1 to 86,400; between two reports of a heartbeat, 1 to 2,678,400 (31
+    /// days).
     pub interval_seconds: u32,
     /// How long a check may take in all, in ms: 1 to the interval.
     pub timeout_ms: u32,
@@ -117,11 +122,11 @@ impl MonitorConfig {
         };
         let name_length = self.name.trim().chars().count();
         check((1..=200).contains(&name_length), "/name", "must have 1 to 200 characters");
-        check(
-            (1..=86_400).contains(&self.interval_seconds),
-            "/interval_seconds",
-            "must be 1 to 86400",
-        );
+        let (longest, detail) = match self.target {
+            Target::Heartbeat(_) => (MAX_HEARTBEAT_SECONDS, "must be 1 to 2678400"),
+            _ => (MAX_INTERVAL_SECONDS, "must be 1 to 86400, and more only for heartbeats"),
+        };
+        check((1..=longest).contains(&self.interval_seconds), "/interval_seconds", detail);
         check(
             (1..=LONGEST_TIMEOUT_MS).contains(&self.timeout_ms)
                 && i64::from(self.timeout_ms) <= self.interval_ms(),

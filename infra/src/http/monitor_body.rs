@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pulsetrail_domain::monitor::{MonitorConfig, Retries, Target};
+use pulsetrail_domain::monitor::{MonitorConfig, Retries, Target, Violation};
 use pulsetrail_domain::{MonitorId, OrganizationId, Region, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -68,6 +68,9 @@ pub struct MonitorBody {
     /// Where a heartbeat is reported to. It is a secret, and shown when the monitor is registered alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat_path: Option<String>,
+    /// What the monitor asks for that can never be true: in the answer to a command alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Violation>,
 }
 
 /// What a [`MonitorBody`] is put together from.
@@ -120,6 +123,7 @@ impl MonitorBody {
             registered_at: parts.registered_at,
             changed_at: parts.changed_at,
             heartbeat_path: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -127,16 +131,19 @@ impl MonitorBody {
     #[must_use]
     pub fn of_stored(id: MonitorId, stored: StoredMonitor) -> Option<Self> {
         let StoredMonitor { monitor, registered_at, changed_at, paused_at, health } = stored;
-        Some(Self::new(MonitorParts {
+        let config = monitor.config?;
+        let warnings = config.target.warnings();
+        let body = Self::new(MonitorParts {
             id,
-            config: monitor.config?,
+            config,
             paused_since: paused_at,
             paused: monitor.paused,
             version: monitor.version,
             registered_at,
             changed_at,
             health,
-        }))
+        });
+        Some(Self { warnings, ..body })
     }
 
     /// The same with the regions where none of `probers` is alive.

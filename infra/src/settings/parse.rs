@@ -49,6 +49,7 @@ pub(super) fn settings(
         regions: given.list("regions"),
         egress_allow: given.list("egress_allow"),
         egress_deny: given.list("egress_deny"),
+        trusted_roots: given.optional("trusted_roots", |text| Ok(text.into())),
         prober_concurrency: given.within("prober_concurrency", 1, 100_000),
         jwt_secret: given.optional("jwt_secret", signing_secret),
         jwt_secret_previous: given.optional("jwt_secret_previous", signing_secret),

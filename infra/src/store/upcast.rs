@@ -54,6 +54,12 @@ const UPCASTERS: &[Upcaster] = &[
     // Further causes.
     more_to_say(Health::AGGREGATE, "CheckCompleted", ("1.2", "1.3")),
     more_to_say(Health::AGGREGATE, "WentDown", ("1.2", "1.3")),
+    // Versions of HTTP, redirects to http, and whether the body is read.
+    more_to_say(Monitor::AGGREGATE, "MonitorRegistered", ("1.1", "1.2")),
+    more_to_say(Monitor::AGGREGATE, "MonitorReconfigured", ("1.1", "1.2")),
+    // A demand for a client certificate, and a report of a failure.
+    more_to_say(Health::AGGREGATE, "CheckCompleted", ("1.3", "1.4")),
+    more_to_say(Health::AGGREGATE, "WentDown", ("1.3", "1.4")),
 ];
 
 static MORE: OnceLock<Vec<Upcaster>> = OnceLock::new();
@@ -156,7 +162,7 @@ pub(super) mod tests {
             [("0.8", json!({"settings": config()})), ("0.9", json!({"config": config()}))]
         {
             let event = to_current(stored(version, &payload));
-            assert_eq!(event.event_version, "1.1");
+            assert_eq!(event.event_version, "1.2");
             assert_eq!(name_in(&event.monitor_event().unwrap()), "old");
             // Again it changes nothing.
             assert_eq!(to_current(event.clone()).payload.get(), event.payload.get());
@@ -166,7 +172,7 @@ pub(super) mod tests {
     #[test]
     fn a_version_that_no_step_leads_from_is_unknown_whatever_its_payload() {
         install();
-        for version in ["0.7", "1.2", "2.0"] {
+        for version in ["0.7", "1.3", "2.0"] {
             let mut payload = json!({"config": config()});
             payload["config"]["confirmations"] = json!(1);
             let event = to_current(stored(version, &payload));

@@ -35,12 +35,34 @@ impl Attempt {
         let (outcome, failure, refusal) = match ended {
             Ok(()) => (Outcome::Up, None, None),
             Err(Fault::Failed(failure)) => (Outcome::Down, Some(failure), None),
+            Err(Fault::AsksForHttp11) => (Outcome::Down, Some(asks_for_http11()), None),
             Err(Fault::Refused(failure, refusal)) => {
                 (Outcome::Blocked, Some(failure), Some(refusal))
             }
         };
         let timings_us = stopwatch.stop();
         Self { outcome, http_status, failure, timings_us, refusal, findings }
+    }
+
+    /// Makes every text that came from the target fit to be kept and shown: control characters, which a
+    /// database may not take, are written as escapes.
+    pub(super) fn make_printable(&mut self) {
+        let Self { failure, refusal, findings, .. } = self;
+        let Findings { certificate, warnings, answers, assertion, .. } = findings;
+        let mut texts: Vec<&mut String> = Vec::new();
+        texts.extend(refusal.iter_mut().map(|refusal| &mut refusal.url));
+        texts.extend(certificate.iter_mut().flat_map(|one| [&mut one.subject, &mut one.issuer]));
+        texts.extend(warnings.iter_mut().map(|warning| &mut warning.detail));
+        texts.extend(answers.iter_mut());
+        if let Some(assertion) = assertion {
+            texts.push(&mut assertion.expected);
+            texts.extend(assertion.got.as_mut());
+        }
+        texts.into_iter().for_each(make_printable);
+        if let Some(failure) = failure {
+            make_printable(&mut failure.detail);
+            cut(&mut failure.detail, MAX_DETAIL);
+        }
     }
 
     /// What comes of a job that is not for this prober.
@@ -69,15 +91,49 @@ pub(super) enum Fault {
     Failed(Failure),
     /// The shield refused.
     Refused(Failure, Refusal),
+    /// The server does not answer over HTTP/2 and asks for HTTP/1.1 (RFC 9113, section 7).
+    AsksForHttp11,
+}
+
+/// Writes control characters as zone files have them: `\DDD`, in decimals (RFC 1035, section 5.1), of each
+/// byte.
+fn make_printable(text: &mut String) {
+    if !text.contains(char::is_control) {
+        return;
+    }
+    let mut printable = String::with_capacity(text.len() + 8);
+    for one in text.chars() {
+        if one.is_control() {
+            let mut bytes = [0; 4];
+            for byte in one.encode_utf8(&mut bytes).bytes() {
+                printable.push_str(&format!("\\{byte:03}"));
+            }
+        } else {
+            printable.push(one);
+        }
+    }
+    *text = printable;
+}
+
+fn asks_for_http11() -> Failure {
+    failure(
+        FailureCause::HttpClosedEarly,
+        "The server does not answer over HTTP/2 and asks for HTTP/1.1, which the check does not offer.",
+    )
 }
 
 /// A failure with its sentence, cut to the length that is allowed.
 pub(super) fn failure(cause: FailureCause, detail: impl Into<String>) -> Failure {
     let mut detail = detail.into();
-    if let Some((end, _)) = detail.char_indices().nth(MAX_DETAIL) {
-        detail.truncate(end);
-    }
+    cut(&mut detail, MAX_DETAIL);
     Failure { cause, detail }
+}
+
+/// Cuts a text to so many characters.
+fn cut(text: &mut String, most: usize) {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+    }
 }
 
 impl Fault {
@@ -108,7 +164,7 @@ impl Fault {
                     DnsError::NxDomain | DnsError::InvalidName => FailureCause::DnsNxdomain,
                     DnsError::NoRecords => FailureCause::DnsNoRecords,
                     DnsError::TooMany => FailureCause::DnsTooManyAnswers,
-                    DnsError::ServFail => FailureCause::DnsServfail,
+                    DnsError::ServFail | DnsError::NotUnderstood => FailureCause::DnsServfail,
                     DnsError::Refused => FailureCause::DnsRefused,
                     DnsError::Timeout => FailureCause::DnsTimeout,
                 };
@@ -175,6 +231,13 @@ mod unit_tests {
     fn a_detail_is_cut_between_characters() {
         let failure = failure(FailureCause::HttpInvalid, "ä".repeat(301));
         assert_eq!(failure.detail.chars().count(), 300);
+    }
+
+    #[test]
+    fn a_text_with_control_characters_is_made_printable() {
+        let mut text = "a\0b\n\u{85}ü".to_owned();
+        make_printable(&mut text);
+        assert_eq!(text, r"a\000b\010\194\133ü");
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,6 +7,8 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::X509Name;
 
 /// The longest distinguished name that is kept, in characters.
 const MAX_NAME: usize = 200;
@@ -19,9 +21,6 @@ pub(super) const WARN_DAYS: u16 = 14;
 pub(super) fn facts(chain: &[CertificateDer<'_>], now: Timestamp) -> Option<Certificate> {
     let (_, shown) = X509Certificate::from_der(chain.first()?).ok()?;
     let expires_at = expires_at(&shown)?;
-    let name = |name: &x509_parser::x509::X509Name<'_>| {
-        name.to_string().chars().take(MAX_NAME).collect::<String>()
-    };
     Some(Certificate {
         expires_at,
         days_left: (expires_at - now).num_seconds().div_euclid(86_400),
@@ -29,6 +28,52 @@ pub(super) fn facts(chain: &[CertificateDer<'_>], now: Timestamp) -> Option<Cert
         issuer: name(shown.issuer()),
         chain_length: u32::try_from(chain.len()).unwrap_or(u32::MAX),
     })
+}
+
+fn name(name: &X509Name<'_>) -> String {
+    name.to_string().chars().take(MAX_NAME).collect()
+}
+
+/// Whom a certificate is for, as a distinguished name; none where it cannot be read.
+pub(super) fn subject(one: &CertificateDer<'_>) -> Option<String> {
+    let (_, one) = X509Certificate::from_der(one).ok()?;
+    Some(name(one.subject()))
+}
+
+/// Why a certificate is not valid now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lifetime {
+    /// It is not valid any more.
+    Expired,
+    /// It is not valid yet.
+    Early,
+}
+
+/// Why a certificate is not valid `now`, in seconds since the epoch; none where it is, or cannot be read.
+pub(super) fn lifetime(one: &CertificateDer<'_>, now: u64) -> Option<Lifetime> {
+    let (_, one) = X509Certificate::from_der(one).ok()?;
+    let now = i64::try_from(now).ok()?;
+    if one.validity().not_after.timestamp() < now {
+        Some(Lifetime::Expired)
+    } else if one.validity().not_before.timestamp() > now {
+        Some(Lifetime::Early)
+    } else {
+        None
+    }
+}
+
+/// Whether a certificate says that it is its own issuer.
+pub(super) fn is_self_signed(one: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(one).is_ok_and(|(_, one)| one.issuer() == one.subject())
+}
+
+/// How long the RSA key in a certificate is, in bits; none where it is another key.
+pub(super) fn rsa_bits(one: &CertificateDer<'_>) -> Option<usize> {
+    let (_, one) = X509Certificate::from_der(one).ok()?;
+    match one.public_key().parsed().ok()? {
+        PublicKey::RSA(key) => Some(key.key_size()),
+        _ => None,
+    }
 }
 
 /// Whether the first certificate of a chain has fewer than `days` days left.

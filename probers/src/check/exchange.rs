@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::attempt::{Fault, Stopwatch};
 use super::decode::Content;
+use super::tls::alert_fault;
 use super::wire::{Observed, Wire};
 use super::work::Work;
 use super::{body, http2};
@@ -63,6 +64,11 @@ pub(super) async fn exchange(
     let marks = io.marks();
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEADER_BYTES)
+        // What browsers and curl take (RFC 9112, section 5.2): fields that go on in the next line, a space
+        // before the colon, and lines that are no fields, which are left out.
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
         .handshake(TokioIo::new(io))
         .await
         .map_err(|error| fault(&error))?;
@@ -123,10 +129,15 @@ pub(super) fn timeout(cause: FailureCause, what: &str) -> Fault {
 }
 
 pub(super) fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
+    io_error(error).map(io::Error::kind)
+}
+
+/// The error of the connection that is behind one of HTTP.
+fn io_error(error: &hyper::Error) -> Option<&io::Error> {
     let mut source = error.source();
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
-            return Some(io.kind());
+            return Some(io);
         }
         source = inner.source();
     }
@@ -155,7 +166,9 @@ pub(super) fn fault(error: &hyper::Error) -> Fault {
                     | Kind::NotConnected
             )
         );
-    if let Some(fault) = http2::fault_of(error) {
+    if let Some(fault) = io_error(error).and_then(alert_fault) {
+        fault
+    } else if let Some(fault) = http2::fault_of(error) {
         fault
     } else if error.is_parse_too_large() {
         header_too_large()

@@ -6,7 +6,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
 use http_body_util::Full;
 use pulsetrail_domain::check::{FailureCause, Findings, HttpVersion};
-use pulsetrail_domain::monitor::{HttpTarget, SECRET_HEADERS};
+use pulsetrail_domain::monitor::{HttpTarget, HttpVersions, SECRET_HEADERS};
 use pulsetrail_domain::timestamp_from_millis;
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ use super::assertions::{self, Answered, Failed};
 use super::attempt::{Attempt, Fault, Stopwatch};
 use super::body::ACCEPTED_ENCODINGS;
 use super::certificate;
+use super::cookies::CookieJar;
 use super::credentials::Credentials;
 use super::exchange::{Answer, Reading, exchange};
 use super::redirect::{Step, Trail, is_redirect};
@@ -45,6 +46,7 @@ pub(super) async fn attempt(
         began: Instant::now(),
         stopwatch: Stopwatch::start(),
         status: None,
+        cookies: CookieJar::default(),
         findings: Findings::default(),
     };
     let ended = match way.follow().await {
@@ -65,6 +67,7 @@ struct Way<'a> {
     stopwatch: Stopwatch,
     /// The last answer's.
     status: Option<u16>,
+    cookies: CookieJar,
     findings: Findings,
 }
 
@@ -77,7 +80,8 @@ impl Way<'_> {
             with_body: true,
             same_origin: true,
         };
-        let mut trail = Trail::begin(self.target.max_redirects);
+        let HttpTarget { max_redirects, allow_redirects_to_http, .. } = self.target;
+        let mut trail = Trail::begin(*max_redirects, *allow_redirects_to_http);
         loop {
             let mut answer = self.hop(&step).await?;
             self.status = Some(answer.status.as_u16());
@@ -89,6 +93,7 @@ impl Way<'_> {
             if !self.follows(&answer) {
                 return answer.body_fault.take().map_or(Ok(answer), Err);
             }
+            self.cookies.keep(step.url.url(), &answer.headers);
             step = trail.next(&step, answer.status, &answer.headers)?;
         }
     }
@@ -97,12 +102,23 @@ impl Way<'_> {
         self.target.follow_redirects && is_redirect(answer.status)
     }
 
-    /// One connection, one request, one answer.
+    /// One request and its answer; once more over HTTP/1.1 where the server asks for that.
     async fn hop(&mut self, step: &Step) -> Result<Answer, Fault> {
+        match self.exchange(step, self.target.http_versions).await {
+            Err(Fault::AsksForHttp11) if self.target.http_versions == HttpVersions::Any => {
+                self.exchange(step, HttpVersions::Http11).await
+            }
+            ended => ended,
+        }
+    }
+
+    /// One connection, one request, one answer.
+    async fn exchange(&mut self, step: &Step, versions: HttpVersions) -> Result<Answer, Fault> {
         let mut request = request(self.target, step)?;
         if step.same_origin {
             self.credentials.add_to(request.headers_mut());
         }
+        self.cookies.add_to(step.url.url(), request.headers_mut());
         let url = step.url.url();
         // Both are there in every http and https URL.
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
@@ -124,7 +140,7 @@ impl Way<'_> {
         let wire = if url.scheme() == "https" {
             let began = Instant::now();
             let verify = self.target.verify_tls;
-            let how = (verify, Protocol::Http);
+            let how = (verify, Protocol::Http(versions));
             let stream = self.tls.handshake(dialled.stream, name, how, self.deadline).await;
             self.stopwatch.tls(began.elapsed());
             let stream = stream?;
@@ -135,8 +151,13 @@ impl Way<'_> {
         } else {
             Wire::Plain(dialled.stream)
         };
-        let follows = self.target.follow_redirects;
-        let reads_body = |status| !(follows && is_redirect(status));
+        let is_encrypted = matches!(wire, Wire::Tls(_));
+        if is_encrypted && versions == HttpVersions::Http2 && !wire.speaks_http2() {
+            let detail = format!("{name} does not speak HTTP/2.");
+            return Err(Fault::failed(FailureCause::HttpInvalid, detail));
+        }
+        let HttpTarget { follow_redirects, read_body, .. } = *self.target;
+        let reads_body = |status| read_body && !(follow_redirects && is_redirect(status));
         let keeps_body = assertions::need_body(&self.target.assertions);
         let reading = Reading { reads_body, keeps_body, work: self.work.clone() };
         exchange(wire, request, reading, self.deadline, &mut self.stopwatch).await
@@ -216,7 +237,7 @@ fn own_headers<'a>(
 ) -> Result<(), &'a str> {
     for (name, value) in &target.headers {
         let key = HeaderName::try_from(name).map_err(|_| name.as_str())?;
-        let private = SECRET_HEADERS.contains(&key.as_str());
+        let private = key == HOST || SECRET_HEADERS.contains(&key.as_str());
         let about_body = key.as_str().starts_with("content-");
         if private && !step.same_origin || about_body && !step.with_body {
             continue;

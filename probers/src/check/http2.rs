@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use h2::Reason;
 use http::header::{CONNECTION, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, StatusCode, Uri};
@@ -126,6 +127,7 @@ pub(super) fn fault_of(error: &hyper::Error) -> Option<Fault> {
             FailureCause::HttpClosedEarly,
             "The connection was closed before the answer ended.",
         ),
+        Some(Reason::HTTP_1_1_REQUIRED) if error.is_remote() => Fault::AsksForHttp11,
         Some(reason) if error.is_remote() => Fault::failed(
             FailureCause::HttpClosedEarly,
             format!("The server broke the answer off: {reason}."),

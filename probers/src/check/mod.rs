@@ -4,6 +4,7 @@ mod assertions;
 mod attempt;
 mod body;
 mod certificate;
+mod cookies;
 mod credentials;
 mod decode;
 mod dns;
@@ -25,6 +26,8 @@ mod wire;
 mod work;
 
 use std::sync::Arc;
+
+use std::path::Path;
 
 use chrono::Utc;
 use pulsetrail_domain::check::{AttemptSummary, CheckResult, Findings, Outcome};
@@ -56,7 +59,15 @@ impl Checker {
     /// # Errors
     /// When the cryptography is not usable.
     pub fn new(shield: Shield) -> Result<Self, rustls::Error> {
-        Ok(Self::with_tls(shield, TlsClients::with_system_roots()?))
+        Self::trusting(shield, None)
+    }
+
+    /// The same, which also trusts the certificates in a PEM file.
+    ///
+    /// # Errors
+    /// When the cryptography is not usable, or the file cannot be read or has no certificate.
+    pub fn trusting(shield: Shield, file: Option<&Path>) -> Result<Self, rustls::Error> {
+        Ok(Self::with_tls(shield, TlsClients::with_system_roots(file)?))
     }
 
     /// A checker with its own idea of which certificates are trusted.
@@ -114,6 +125,7 @@ impl Checker {
         let attempt = || self.attempt(job, &credentials, deadline);
         let (mut last, all) = retry::until_settled(&job.retries, deadline, attempt).await;
         credentials.redactor().clean(&mut last);
+        last.make_printable();
         (last, all)
     }
 

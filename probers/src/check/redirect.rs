@@ -1,17 +1,28 @@
 //! Following redirects: where the next request goes, and how (RFC 9110, section 15.4).
 
+use std::borrow::Cow;
+
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
+use percent_encoding::{AsciiSet, percent_encode};
 use pulsetrail_domain::check::FailureCause;
 use pulsetrail_domain::monitor::{HttpMethod, TargetUrl};
 
 use super::attempt::Fault;
+
+/// The longest `Location` that is followed, in bytes. Browsers follow longer ones; the header of an answer
+/// has not much more room.
+const MAX_LOCATION_BYTES: usize = 32 * 1024;
+/// Encodes no ASCII.
+const NOT_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 
 /// The way of one attempt through its redirects.
 #[derive(Debug)]
 pub(super) struct Trail {
     visited: Vec<(HttpMethod, TargetUrl)>,
     most: usize,
+    /// Whether it may go from https to http.
+    may_leave_https: bool,
 }
 
 /// One request of the way.
@@ -32,8 +43,8 @@ pub(super) fn is_redirect(status: StatusCode) -> bool {
 
 impl Trail {
     /// A way that has at most `most` redirects.
-    pub(super) fn begin(most: u8) -> Self {
-        Self { visited: Vec::new(), most: most.into() }
+    pub(super) fn begin(most: u8, may_leave_https: bool) -> Self {
+        Self { visited: Vec::new(), most: most.into(), may_leave_https }
     }
 
     /// Where an answer to `from` sends the client.
@@ -48,28 +59,36 @@ impl Trail {
         let location = headers.get(LOCATION).ok_or_else(|| {
             invalid(format!("{origin} answered {status} without saying where to go."))
         })?;
-        let location = std::str::from_utf8(location.as_bytes())
-            .map_err(|_| invalid(format!("{origin} redirects to what is no text.")))?;
+        if location.len() > MAX_LOCATION_BYTES {
+            return Err(invalid(format!(
+                "{origin} redirects to a URL of more than {MAX_LOCATION_BYTES} bytes."
+            )));
+        }
         let url = from
             .url
             .url()
-            .join(location)
+            .join(&text(location.as_bytes()))
             .map_err(|error| invalid(format!("{origin} redirects to no URL: {error}.")))?;
-        let url = TargetUrl::try_from(String::from(url))
+        let url = TargetUrl::parsed(url)
             .map_err(|error| invalid(format!("{origin} redirects to an unusable URL: {error}.")))?;
-        if from.url.url().scheme() == "https" && url.url().scheme() == "http" {
+        let leaves_https = from.url.url().scheme() == "https" && url.url().scheme() == "http";
+        if leaves_https && !self.may_leave_https {
             let detail = format!("{origin} redirects from https down to {}.", url.as_str());
             return Err(Fault::failed(FailureCause::HttpDowngrade, detail));
         }
         self.visited.push((from.method, from.url.clone()));
-        if self.visited.len() > self.most {
-            let detail = format!("More than {} redirects; the last was to {origin}.", self.most);
-            return Err(Fault::failed(FailureCause::HttpTooManyRedirects, detail));
-        }
         let method = next_method(from.method, status);
-        if self.visited.iter().any(|(by, at)| *by == method && *at == url) {
-            let detail = format!("{origin} redirects back to {}.", url.as_str());
-            return Err(Fault::failed(FailureCause::HttpRedirectLoop, detail));
+        if self.visited.len() > self.most {
+            let most = self.most;
+            let before = self.visited.iter().any(|(by, at)| *by == method && *at == url);
+            return Err(if before && most > 0 {
+                let back = url.as_str();
+                let detail = format!("More than {most} redirects; the last led back to {back}.");
+                Fault::failed(FailureCause::HttpRedirectLoop, detail)
+            } else {
+                let detail = format!("More than {most} redirects; the last was to {origin}.");
+                Fault::failed(FailureCause::HttpTooManyRedirects, detail)
+            });
         }
         Ok(Step {
             with_body: from.with_body && method == from.method,
@@ -77,6 +96,14 @@ impl Trail {
             url,
             method,
         })
+    }
+}
+
+/// A `Location` as text. Bytes that are no UTF-8 are percent-encoded one by one, as browsers do.
+fn text(location: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(location) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => percent_encode(location, NOT_ASCII).collect::<String>().into(),
     }
 }
 
@@ -106,13 +133,14 @@ mod unit_tests {
         trail.next(from, StatusCode::from_u16(status).unwrap(), &headers).map_err(|fault| {
             match fault {
                 Fault::Failed(failure) | Fault::Refused(failure, _) => failure.cause,
+                Fault::AsksForHttp11 => panic!("a redirect asks for nothing"),
             }
         })
     }
 
     fn from(url: &str, to: &str) -> Result<Step, FailureCause> {
         let first = step(url, HttpMethod::Get);
-        follow(&mut Trail::begin(5), &first, 302, to)
+        follow(&mut Trail::begin(5, false), &first, 302, to)
     }
 
     #[test]
@@ -124,6 +152,35 @@ mod unit_tests {
         assert_eq!(elsewhere.url.as_str(), "http://b.example/");
         assert!(!elsewhere.same_origin);
         assert!(from("http://a.example/", "https://a.example/").is_ok());
+    }
+
+    #[test]
+    fn a_location_may_be_long_and_need_not_be_text() {
+        let long = format!("http://a.example/{}", "a".repeat(20_000));
+        assert_eq!(from("http://a.example/", &long).unwrap().url.as_str(), long);
+        let beyond = format!("/{}", "a".repeat(MAX_LOCATION_BYTES));
+        let end = from("http://a.example/", &beyond);
+        assert_eq!(end, Err(FailureCause::HttpRedirectInvalid));
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, HeaderValue::from_bytes(b"/caf\xe9?\xff").unwrap());
+        let first = step("http://a.example/", HttpMethod::Get);
+        let next = Trail::begin(5, false).next(&first, StatusCode::FOUND, &headers).unwrap();
+        assert_eq!(next.url.as_str(), "http://a.example/caf%E9?%FF");
+        assert_eq!(
+            from("http://a.example/", "/é").unwrap().url.as_str(),
+            "http://a.example/%C3%A9"
+        );
+    }
+
+    #[test]
+    fn a_way_leaves_https_only_where_it_may() {
+        let first = step("https://a.example/", HttpMethod::Get);
+        let mut trail = Trail::begin(5, true);
+        let next = follow(&mut trail, &first, 301, "http://a.example/").unwrap();
+        assert!(!next.same_origin);
+        let mut trail = Trail::begin(5, false);
+        let end = follow(&mut trail, &first, 301, "http://a.example/");
+        assert_eq!(end, Err(FailureCause::HttpDowngrade));
     }
 
     #[test]
@@ -139,23 +196,24 @@ mod unit_tests {
         let down = from("https://a.example/", "http://a.example/");
         assert_eq!(down, Err(FailureCause::HttpDowngrade));
         let first = step("http://a.example/", HttpMethod::Get);
-        let nowhere = Trail::begin(5).next(&first, StatusCode::FOUND, &HeaderMap::new());
+        let nowhere = Trail::begin(5, false).next(&first, StatusCode::FOUND, &HeaderMap::new());
         assert!(nowhere.is_err());
     }
 
     #[test]
-    fn a_way_back_is_a_loop_and_a_long_way_too_many() {
+    fn a_long_way_is_too_many_and_one_that_comes_back_a_loop() {
         let first = step("http://a.example/0", HttpMethod::Get);
-        let mut trail = Trail::begin(3);
-        let mut at = first.clone();
-        for n in 1..=3 {
-            at = follow(&mut trail, &at, 302, &format!("/{n}")).unwrap();
-        }
-        assert_eq!(follow(&mut trail, &at, 302, "/4"), Err(FailureCause::HttpTooManyRedirects));
-        let mut trail = Trail::begin(3);
-        let next = follow(&mut trail, &first, 302, "/1").unwrap();
-        assert_eq!(follow(&mut trail, &next, 302, "/0"), Err(FailureCause::HttpRedirectLoop));
-        let mut none = Trail::begin(0);
+        let through = |most: u8, places: u32| {
+            let (mut trail, mut at) = (Trail::begin(most, false), first.clone());
+            for n in 1..=u32::from(most) {
+                at = follow(&mut trail, &at, 302, &format!("/{}", n % places)).unwrap();
+            }
+            follow(&mut trail, &at, 302, &format!("/{}", (u32::from(most) + 1) % places))
+        };
+        assert_eq!(through(3, 100), Err(FailureCause::HttpTooManyRedirects));
+        assert_eq!(through(3, 1), Err(FailureCause::HttpRedirectLoop));
+        assert_eq!(through(20, 2), Err(FailureCause::HttpRedirectLoop));
+        let mut none = Trail::begin(0, false);
         assert_eq!(follow(&mut none, &first, 302, "/1"), Err(FailureCause::HttpTooManyRedirects));
     }
 
@@ -169,7 +227,7 @@ mod unit_tests {
         assert_eq!([next(Head, 301), next(Head, 303)], [Head, Head]);
         // A form that sends the browser back to itself by GET is no loop.
         let first = step("http://a.example/", Post);
-        let shown = follow(&mut Trail::begin(5), &first, 303, "/").unwrap();
+        let shown = follow(&mut Trail::begin(5, false), &first, 303, "/").unwrap();
         assert_eq!((shown.method, shown.with_body), (Get, false));
     }
 }

@@ -3,7 +3,8 @@
 use pulsetrail_domain::check::Findings;
 use pulsetrail_domain::monitor::{Target, TcpTarget, TlsTarget};
 use pulsetrail_domain::timestamp_from_millis;
-use tokio::time::Instant;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Instant, timeout_at};
 use url::Host;
 
 use super::attempt::{Attempt, Fault, Stopwatch};
@@ -38,7 +39,7 @@ pub(super) async fn tls(
         let shaken =
             clients.handshake(dialled.stream, &name, (true, Protocol::Any), deadline).await;
         stopwatch.tls(began.elapsed());
-        let stream = shaken?;
+        let mut stream = shaken?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let now = timestamp_from_millis(chrono::Utc::now().timestamp_millis());
         findings.certificate = certificate::facts(chain, now);
@@ -48,6 +49,9 @@ pub(super) async fn tls(
                 .as_ref()
                 .and_then(|shown| certificate::warning(&name, shown, target.warn_days)),
         );
+        // Says that the connection ends on purpose (RFC 8446, section 6.1). What the server makes of it is
+        // not looked at.
+        let _ = timeout_at(deadline, stream.shutdown()).await;
         Ok(())
     };
     let ended = shaken.await;

@@ -20,6 +20,7 @@ mod recent;
 mod room;
 mod watermark;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +84,8 @@ pub enum ProberError {
 }
 
 /// Makes the checks of `region`, at most `concurrency` at once, until `shutdown`; then it ends or
-/// abandons those under way within a few seconds. `keyring` opens their secrets; without one, checks that
+/// abandons those under way within a few seconds. Checks trust the roots in the file `trusted_roots` besides
+/// the usual ones. `keyring` opens their secrets; without one, checks that
 /// need any are reported as failed. `ready` is called once, when the prober is a member
 /// of its group.
 ///
@@ -92,7 +94,7 @@ pub enum ProberError {
 pub async fn run(
     kafka: &Kafka,
     region: &Region,
-    (shield, keyring): (&Shield, Option<Keyring>),
+    (shield, keyring, trusted_roots): (&Shield, Option<Keyring>, Option<&Path>),
     concurrency: usize,
     shutdown: CancellationToken,
     ready: impl Fn(),
@@ -100,7 +102,9 @@ pub async fn run(
     pulsetrail_infra::open_files::raise_limit();
     let shield = shield.clone();
     // Reading the trusted roots blocks.
-    let checker = tokio::task::spawn_blocking(move || Checker::new(shield));
+    let trusted_roots = trusted_roots.map(Path::to_owned);
+    let checker =
+        tokio::task::spawn_blocking(move || Checker::trusting(shield, trusted_roots.as_deref()));
     let checker = checker.await.map_err(|error| rustls::Error::General(error.to_string()))??;
     let checker = match keyring {
         Some(keyring) => checker.opening_with(keyring),

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
+use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use pulsetrail_domain::monitor::DnsTarget;
 use tokio::time::{Instant, timeout_at};
 use url::Host;
 
-use super::resolve::{Resolver, cause, not_too_many};
+use super::resolve::{Resolver, not_too_many};
 use super::{DialFailureReason, DnsError, Shield};
 
 impl Shield {
@@ -44,7 +45,41 @@ impl Shield {
                 return Err(DialFailureReason::Refused(verdict));
             }
         }
-        Ok(records.iter().map(ToString::to_string).collect())
+        Ok(records.iter().map(shown).collect())
+    }
+}
+
+/// A record as zone files write it, but a text without quotes and in one piece: resolvers cut long ones.
+fn shown(record: &RData) -> String {
+    match record {
+        RData::TXT(text) => escaped(&text.txt_data.concat()),
+        other => other.to_string(),
+    }
+}
+
+/// Bytes as a text in which each can be told: quotes and backslashes behind a backslash, and what is no
+/// UTF-8 or a control character as `\DDD`, in decimals (RFC 1035, section 5.1).
+fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for one in chunk.valid().chars() {
+            match one {
+                '"' | '\\' => text.extend(['\\', one]),
+                _ if one.is_control() => {
+                    let mut buffer = [0; 4];
+                    push_decimals(&mut text, one.encode_utf8(&mut buffer).as_bytes());
+                }
+                _ => text.push(one),
+            }
+        }
+        push_decimals(&mut text, chunk.invalid());
+    }
+    text
+}
+
+fn push_decimals(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        text.push_str(&format!("\\{byte:03}"));
     }
 }
 
@@ -56,10 +91,15 @@ impl Resolver {
         record_type: RecordType,
         deadline: Instant,
     ) -> Result<Vec<RData>, DnsError> {
-        let found = timeout_at(deadline, self.resolver.lookup(name, record_type));
-        let found = found.await.map_err(|_| DnsError::Timeout)?.map_err(|error| cause(&error))?;
+        let found = timeout_at(deadline, self.lookup(name, record_type));
+        let found = found.await.map_err(|_| DnsError::Timeout)??;
         let of_type = found.answers().iter().filter(|record| record.record_type() == record_type);
-        not_too_many(of_type.map(|record| record.data.clone()).collect())
+        let records: Vec<RData> = of_type.map(|record| record.data.clone()).collect();
+        // An alias of a name that does not exist.
+        if records.is_empty() && found.message().response_code == ResponseCode::NXDomain {
+            return Err(DnsError::NxDomain);
+        }
+        not_too_many(records)
     }
 }
 
@@ -73,4 +113,16 @@ fn name(question: &DnsTarget) -> Result<Name, DnsError> {
     // A name with its root is looked up as it is, in no search domain.
     name.set_fqdn(true);
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_of_a_text_can_be_told() {
+        assert_eq!(escaped(b"a\0b"), r"a\000b");
+        assert_eq!(escaped("v=1; \"\\ grüß".as_bytes()), r#"v=1; \"\\ grüß"#);
+        assert_eq!(escaped(b"\xffz\xed\xa0\x80\x7f"), r"\255z\237\160\128\127");
+    }
 }

@@ -3,11 +3,13 @@
 //!
 //! A name is resolved here, every address it leads to is judged, and one of those very addresses is
 //! dialled, so that a name cannot lead to one place when it is judged and to another when it is
-//! dialled. One refused address refuses the name.
+//! dialled. One refused address refuses the name; an address that the resolver takes its time with is
+//! judged when it comes, before it is dialled.
 
 mod ask;
 #[cfg(test)]
 mod canary_tests;
+mod datagram;
 mod dial;
 mod local;
 mod resolve;
@@ -15,19 +17,21 @@ mod resolve;
 pub(crate) mod tests;
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use ipnet::IpNet;
 use pulsetrail_domain::egress::{EgressPolicy, Verdict};
 use pulsetrail_domain::monitor::TargetUrl;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use url::Host;
 
 pub use dial::DialError;
 pub use resolve::DnsError;
-use resolve::Resolver;
+use resolve::{Addresses, LateAddresses, Resolver};
 
 /// The way out. Clones share the resolver.
 #[derive(Clone)]
@@ -150,21 +154,55 @@ impl Shield {
         let asked_at = Instant::now();
         let resolved = match host {
             Host::Domain(name) => self.inner.resolver.addresses(name, deadline).await,
-            Host::Ipv4(address) => Ok(vec![address.into()]),
-            Host::Ipv6(address) => Ok(vec![address.into()]),
+            Host::Ipv4(address) => Ok(Addresses { known: vec![address.into()], late: None }),
+            Host::Ipv6(address) => Ok(Addresses { known: vec![address.into()], late: None }),
         };
         let dns = if matches!(host, Host::Domain(_)) { asked_at.elapsed() } else { Duration::ZERO };
         let failure = |reason, connect| DialFailure { reason, dns, connect };
-        let addresses = resolved.map_err(|error| failure(error.into(), Duration::ZERO))?;
+        let Addresses { known, late } =
+            resolved.map_err(|error| failure(error.into(), Duration::ZERO))?;
         let judged = self
-            .judge_all(&addresses, port)
+            .judge_all(&known, port)
             .map_err(|verdict| failure(DialFailureReason::Refused(verdict), Duration::ZERO))?;
         let dialled_at = Instant::now();
-        match dial::first_of(&judged, deadline).await {
+        let dialled = match late {
+            None => dial::first_of(&judged, deadline).await.map_err(DialFailureReason::from),
+            // Boxed: few names need it.
+            Some(late) => Box::pin(self.first_of_both(&judged, late, port, deadline)).await,
+        };
+        match dialled {
             Ok((stream, address)) => {
                 Ok(Dialled { stream, address, dns, connect: dialled_at.elapsed() })
             }
-            Err(error) => Err(failure(error.into(), dialled_at.elapsed())),
+            Err(reason) => Err(failure(reason, dialled_at.elapsed())),
+        }
+    }
+
+    /// Connects to the first that answers of the addresses that are known and those that are yet to come.
+    async fn first_of_both(
+        &self,
+        known: &[SocketAddr],
+        late: LateAddresses<'_>,
+        port: u16,
+        deadline: Instant,
+    ) -> Result<(TcpStream, SocketAddr), DialFailureReason> {
+        let late = async {
+            let found = timeout_at(deadline, late).await.map_err(|_| DnsError::Timeout)??;
+            let judged = self.judge_all(&found, port).map_err(DialFailureReason::Refused)?;
+            Ok::<_, DialFailureReason>(dial::first_of(&judged, deadline).await?)
+        };
+        let known =
+            async { dial::first_of(known, deadline).await.map_err(DialFailureReason::from) };
+        match select(pin!(known), pin!(late)).await {
+            Either::Left((Ok(dialled), _)) | Either::Right((Ok(dialled), _)) => Ok(dialled),
+            Either::Left((Err(of_known), late)) => late.await.map_err(|of_late| match of_late {
+                DialFailureReason::Refused(_) => of_late,
+                _ => of_known,
+            }),
+            Either::Right((Err(of_late @ DialFailureReason::Refused(_)), known)) => {
+                known.await.map_err(|_| of_late)
+            }
+            Either::Right((Err(_), known)) => known.await,
         }
     }
 

@@ -86,7 +86,9 @@ pub(crate) async fn silent() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
 
 /// So many addresses of loopback.
 pub(crate) fn addresses(count: usize) -> Vec<RData> {
-    (1..=count).map(|number| RData::A(A(Ipv4Addr::new(127, 0, 0, number as u8)))).collect()
+    (1..=count)
+        .map(|number| RData::A(A(Ipv4Addr::new(127, 0, (number >> 8) as u8, number as u8))))
+        .collect()
 }
 
 fn answers(name: &str, record_type: RecordType) -> Result<Vec<RData>, ResponseCode> {

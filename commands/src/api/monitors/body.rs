@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pulsetrail_domain::Region;
 use pulsetrail_domain::monitor::{
-    HttpTarget, MonitorConfig, PatternBudget, Retries, Target, TargetUrl, Violation,
+    HttpTarget, MonitorConfig, PatternBudget, Retries, ShortUrl, Target, TargetUrl, Violation,
 };
 use pulsetrail_infra::http::Problem;
 use schemars::JsonSchema;
@@ -29,7 +29,7 @@ const DEFAULT_TIMEOUT_MS: u32 = 10_000;
 }))]
 #[allow(dead_code, reason = "read field by field; this is what the document says")]
 pub(crate) struct MonitorInput {
-    /// What is requested, in short; or `target`.
+    /// What is requested, in short; or `target`. A bare host name is short for its https URL.
     url: Option<TargetUrl>,
     /// What is checked.
     target: Option<Target>,
@@ -63,8 +63,8 @@ struct MonitorSettings {
     /// The name that people see; left out, the host.
     #[schemars(length(min = 1, max = 200))]
     name: Option<String>,
-    /// Seconds between two checks.
-    #[schemars(range(min = 1, max = 86_400))]
+    /// Seconds between two checks: at most 86,400, but between two reports of a heartbeat.
+    #[schemars(range(min = 1, max = 2_678_400))]
     interval_seconds: Option<u32>,
     /// How long a check may take in all, in ms; not longer than the interval.
     #[schemars(range(min = 1, max = 300_000))]
@@ -168,7 +168,7 @@ fn config(
     let has_url = fields.has("url");
     let has_target = fields.has("target");
     let url_pointer = if has_url { SHORT_URL } else { FULL_URL };
-    let url = fields.take::<TargetUrl>("url");
+    let url = fields.take::<ShortUrl>("url").map(|url| url.0);
     let described = fields.take::<Value>("target");
     match (has_url, has_target) {
         (true, true) => fields.refuse("url", "says again what target says: give one of them"),

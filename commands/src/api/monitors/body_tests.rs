@@ -84,7 +84,7 @@ fn every_mistake_is_named_with_its_place() {
         "retries": {"max_attempts": 11, "attempts": 1}, "tags": {"a": 1}, "surprise": true,
         "target": {
             "type": "http", "url": "ftp://example.com", "method": "BREW",
-            "expected_status": ["2xx", "9xx"], "headers": {"accept": 7}, "cookie": "x",
+            "expected_status": ["2xx", "0xx"], "headers": {"accept": 7}, "cookie": "x",
         },
     });
     let mut pointers = refused(body);

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use pulsetrail_domain::monitor::{
-    Monitor, MonitorCommand, MonitorConfig, MonitorError, MonitorRequest, Violation,
+    Monitor, MonitorCommand, MonitorConfig, MonitorError, MonitorRequest, Violation, whole_url,
 };
 use pulsetrail_infra::http::Problem;
 use serde_json::{Value, json};
@@ -84,6 +84,10 @@ fn merge(before: &MonitorConfig, patch: Value) -> Result<ParsedBody, Problem> {
             let detail = "says again what target says: give one of them";
             return Err(Problem::invalid(vec![Violation::new("/url", detail)]));
         }
+        let url = match url {
+            Value::String(text) => Value::String(whole_url(text)),
+            other => other,
+        };
         fields.insert("target".to_owned(), json!({"url": url}));
         short = true;
     }
@@ -167,6 +171,8 @@ mod tests {
         assert_eq!(after.url_pointer, "/url");
         let Target::Http(http) = &after.config.target else { panic!("another kind") };
         assert_eq!(http.headers.len(), 1, "the rest of the target stays");
+        let bare = merge(&before(), json!({"url": "example.org"})).unwrap().config;
+        assert_eq!(bare.target.summary(), "https://example.org/");
         assert_eq!(refused(json!({"url": "nothing"})), ["/url"]);
         assert_eq!(refused(json!({"url": null})), ["/url"]);
         assert_eq!(refused(json!({"url": "https://example.org", "target": {}})), ["/url"]);

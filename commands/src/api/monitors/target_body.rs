@@ -46,6 +46,9 @@ fn http(fields: &mut Fields<'_>, secrets: &mut Secrets) -> Option<HttpTarget> {
     let follow_redirects = fields.take("follow_redirects");
     let max_redirects = fields.take("max_redirects");
     let verify_tls = fields.take("verify_tls");
+    let http_versions = fields.take("http_versions");
+    let allow_redirects_to_http = fields.take("allow_redirects_to_http");
+    let read_body = fields.take("read_body");
     let expected_status = fields.take("expected_status");
     let assertions = fields.take::<Vec<Assertion>>("assertions");
     let auth = fields.take_raw("auth");
@@ -60,6 +63,9 @@ fn http(fields: &mut Fields<'_>, secrets: &mut Secrets) -> Option<HttpTarget> {
         follow_redirects: follow_redirects.unwrap_or(default.follow_redirects),
         max_redirects: max_redirects.unwrap_or(default.max_redirects),
         verify_tls: verify_tls.unwrap_or(default.verify_tls),
+        http_versions: http_versions.unwrap_or(default.http_versions),
+        allow_redirects_to_http: allow_redirects_to_http.unwrap_or(default.allow_redirects_to_http),
+        read_body: read_body.unwrap_or(default.read_body),
         expected_status: expected_status.unwrap_or(default.expected_status),
         url: default.url,
         assertions: assertions.unwrap_or_default(),

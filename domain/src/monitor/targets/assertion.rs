@@ -106,6 +106,12 @@ pub enum JsonOperator {
 }
 
 impl Assertion {
+    /// Whether the body is looked at.
+    #[must_use]
+    pub fn reads_body(&self) -> bool {
+        matches!(self, Self::Body { .. } | Self::JsonPath { .. })
+    }
+
     /// Notes every value outside its limits, under `place`. Patterns are paid for from `patterns`.
     pub(super) fn validate(
         &self,

@@ -17,8 +17,14 @@ pub struct TargetHost(#[schemars(with = "String", length(min = 1, max = 253))] H
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidTargetHost {
     /// It does not parse.
-    #[error("not a host name or address: {0}")]
+    #[error("is no host name or address: {0}")]
     Syntax(url::ParseError),
+    /// A port stands in it.
+    #[error("must be a host name or address alone: give the port as `port`")]
+    WithPort,
+    /// It is a URL.
+    #[error("must be a host name or address alone, such as \"example.com\", not a URL")]
+    IsUrl,
     /// A part between dots is empty or has more than 63 bytes, or all have more than 253 (RFC 1035).
     #[error("a name has at most 253 bytes, and 1 to 63 between two dots")]
     Length,
@@ -73,6 +79,12 @@ impl TryFrom<String> for TargetHost {
         if text.len() > 1_024 {
             return Err(InvalidTargetHost::Length);
         }
+        if text.contains("//") {
+            return Err(InvalidTargetHost::IsUrl);
+        }
+        if has_port(&text) {
+            return Err(InvalidTargetHost::WithPort);
+        }
         match Host::parse(&text).map_err(InvalidTargetHost::Syntax)? {
             Host::Domain(name) => {
                 let name = name.strip_suffix('.').unwrap_or(&name);
@@ -85,6 +97,14 @@ impl TryFrom<String> for TargetHost {
             address => Ok(Self(address)),
         }
     }
+}
+
+/// Whether a text is a host followed by a colon and digits.
+fn has_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        (!host.contains(':') || host.ends_with(']'))
+            && port.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 impl From<TargetHost> for String {
@@ -123,6 +143,12 @@ mod tests {
     #[test]
     fn what_is_no_host_is_refused() {
         assert!(matches!(read(""), Err(InvalidTargetHost::Syntax(_))));
+        for text in ["127.0.0.1:80", "example.com:443", "[::1]:80", "example.com:"] {
+            assert_eq!(read(text), Err(InvalidTargetHost::WithPort), "{text}");
+        }
+        for text in ["https://example.com", "//example.com"] {
+            assert_eq!(read(text), Err(InvalidTargetHost::IsUrl), "{text}");
+        }
         for text in ["a b", "a/b", "user@host", "host:80", "1.2.3.4.5", "256.0.0.1", "[::1", "%00"]
         {
             assert!(read(text).is_err(), "{text}");

@@ -21,7 +21,8 @@ pub struct HttpTarget {
     /// How; `GET` where it is left out.
     #[serde(default)]
     pub method: HttpMethod,
-    /// Header fields to send, by name.
+    /// Header fields to send, by name. `Host` replaces the host of the URL in the request, but neither
+    /// where it is sent nor the name that TLS asks for; it goes to the URL's own origin alone.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// The body to send.
@@ -36,6 +37,16 @@ pub struct HttpTarget {
     /// Whether the certificate must be valid (default).
     #[serde(default = "default_true")]
     pub verify_tls: bool,
+    /// Which versions of HTTP are offered over TLS. Without TLS a check always speaks HTTP/1.1.
+    #[serde(default, skip_serializing_if = "HttpVersions::is_any")]
+    pub http_versions: HttpVersions,
+    /// Whether a redirect from https to http is followed. By default it is a failure.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_redirects_to_http: bool,
+    /// Whether the final answer's body is read (default). Set it to false for an answer that never ends,
+    /// such as a stream of server-sent events: status and header alone are then judged.
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
+    pub read_body: bool,
     /// The statuses that mean up: `"2xx"`, `"200"` or `"200-299"`.
     #[serde(default = "default_expected_status")]
     pub expected_status: Vec<StatusRange>,
@@ -52,6 +63,14 @@ pub struct HttpTarget {
 
 fn default_true() -> bool {
     true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn default_max_redirects() -> u8 {
@@ -74,6 +93,9 @@ impl HttpTarget {
             follow_redirects: true,
             max_redirects: default_max_redirects(),
             verify_tls: true,
+            http_versions: HttpVersions::Any,
+            allow_redirects_to_http: false,
+            read_body: true,
             expected_status: default_expected_status(),
             assertions: Vec::new(),
             auth: None,
@@ -124,6 +146,14 @@ impl HttpTarget {
             let detail = "must have at most 255 bytes, no colon and no control characters";
             violations.push(Violation::new("/target/auth/username", detail));
         }
+        if self.http_versions == HttpVersions::Http2 && self.url.url().scheme() != "https" {
+            let detail = "HTTP/2 is spoken over TLS alone: the URL must begin with https";
+            violations.push(Violation::new("/target/http_versions", detail));
+        }
+        if !self.read_body && self.assertions.iter().any(Assertion::reads_body) {
+            let detail = "must be true: an assertion is about the body";
+            violations.push(Violation::new("/target/read_body", detail));
+        }
         for (index, assertion) in self.assertions.iter().enumerate() {
             assertion.validate(&format!("/target/assertions/{index}"), patterns, violations);
         }
@@ -133,6 +163,8 @@ impl HttpTarget {
         let same = |other: &String| other.eq_ignore_ascii_case(name);
         if let Some(detail) = header_name_fault(name) {
             Some(detail)
+        } else if name.eq_ignore_ascii_case("host") {
+            Some("is no secret: give it among headers")
         } else if self.auth.is_some() && name.eq_ignore_ascii_case("authorization") {
             Some("is made from auth")
         } else if self.headers.keys().any(same)
@@ -149,8 +181,8 @@ impl HttpTarget {
 pub const SECRET_HEADERS: [&str; 4] =
     ["authorization", "cookie", "proxy-authorization", "x-api-key"];
 /// Headers that the prober itself sets (RFC 9112).
-const FRAMING_HEADERS: [&str; 6] =
-    ["host", "content-length", "transfer-encoding", "connection", "upgrade", "te"];
+const FRAMING_HEADERS: [&str; 5] =
+    ["content-length", "transfer-encoding", "connection", "upgrade", "te"];
 
 fn at(field: &str, name: &str) -> String {
     format!("/target/{field}/{}", name.replace('~', "~0").replace('/', "~1"))
@@ -175,11 +207,44 @@ pub fn header_value_fault(value: &str) -> Option<&'static str> {
         .then_some("must have at most 4096 bytes and no control characters")
 }
 
+/// What forbids a value of `Host` (RFC 9110, section 7.2).
+fn host_fault(value: &str) -> Option<&'static str> {
+    let authority = url::Url::parse(&format!("http://{value}/"));
+    let is_host = authority
+        .is_ok_and(|url| url.path() == "/" && url.query().is_none() && url.fragment().is_none());
+    (!is_host || value.contains(['@', '/', '\\', ' ']) || value.len() > 255)
+        .then_some("must be a host such as \"example.com\" or \"example.com:8080\"")
+}
+
 fn header_fault(name: &str, value: &str) -> Option<&'static str> {
+    if name.eq_ignore_ascii_case("host") {
+        return host_fault(value);
+    }
     if SECRET_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
         return Some("would be kept in the log in clear: give it among secret_headers, or as auth");
     }
     header_name_fault(name).or_else(|| header_value_fault(value))
+}
+
+/// Which versions of HTTP a check offers over TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HttpVersions {
+    /// HTTP/2 and HTTP/1.1: the server chooses.
+    #[default]
+    #[serde(rename = "any")]
+    Any,
+    /// HTTP/1.1 alone.
+    #[serde(rename = "1.1")]
+    Http11,
+    /// HTTP/2 alone: a server that does not choose it fails the check.
+    #[serde(rename = "2")]
+    Http2,
+}
+
+impl HttpVersions {
+    fn is_any(&self) -> bool {
+        *self == Self::Any
+    }
 }
 
 /// A request method.

@@ -10,6 +10,7 @@ mod secret;
 mod sockets;
 mod status;
 mod url;
+mod warnings;
 
 use std::borrow::Cow;
 
@@ -20,13 +21,13 @@ use serde::{Deserialize, Serialize};
 pub use assertion::{Assertion, JsonOperator, TextOperator};
 pub use dns::{DnsTarget, InvalidResolver, RecordType, ResolverAddress};
 pub use host::{InvalidTargetHost, TargetHost};
-pub use http::{HttpMethod, HttpTarget, SECRET_HEADERS, header_value_fault};
+pub use http::{HttpMethod, HttpTarget, HttpVersions, SECRET_HEADERS, header_value_fault};
 pub use json_path::JsonPath;
 pub use pattern::{MAX_PATTERN_COST, MAX_PATTERNS_COST, Pattern, PatternBudget};
 pub use secret::{HttpAuth, SecretRef};
 pub use sockets::{HeartbeatTarget, TcpTarget, TlsTarget};
 pub use status::{InvalidStatusRange, StatusRange};
-pub use url::{InvalidTargetUrl, MAX_URL_BYTES, TargetUrl};
+pub use url::{InvalidTargetUrl, MAX_URL_BYTES, ShortUrl, TargetUrl, whole_url};
 
 use super::Violation;
 

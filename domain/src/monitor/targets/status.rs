@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A range of HTTP statuses, both ends included, written `"2xx"`, `"204"` or `"200-299"`.
+/// A range of HTTP statuses from 100 to 999, both ends included, written `"2xx"`, `"204"` or `"200-299"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct StatusRange {
@@ -32,7 +32,7 @@ impl TryFrom<String> for StatusRange {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let status = |digits: &str| {
             let status = digits.parse::<u16>().ok()?;
-            (digits.len() == 3 && (100..=599).contains(&status)).then_some(status)
+            (digits.len() == 3 && (100..=999).contains(&status)).then_some(status)
         };
         let range = if let Some(class) = text.strip_suffix("xx") {
             status(&format!("{class}00")).map(|first| (first, first + 99))
@@ -72,10 +72,10 @@ mod tests {
 
     #[test]
     fn status_ranges_read_as_they_are_written() {
-        for text in ["2xx", "204", "200-204"] {
+        for text in ["2xx", "204", "200-204", "9xx", "999", "100-999"] {
             assert_eq!(StatusRange::try_from(text.to_owned()).unwrap().to_string(), text);
         }
-        for text in ["", "xx", "9xx", "6xx", "20", "2000", "299-200", "a-b", "+20", "20x"] {
+        for text in ["", "xx", "0xx", "099", "20", "2000", "299-200", "a-b", "+20", "20x"] {
             assert!(StatusRange::try_from(text.to_owned()).is_err(), "{text:?}");
         }
         let range = StatusRange::try_from("2xx".to_owned()).unwrap();

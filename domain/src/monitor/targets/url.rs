@@ -16,8 +16,14 @@ pub struct TargetUrl(Url);
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidTargetUrl {
     /// It does not parse.
-    #[error("not an absolute URL: {0}")]
+    #[error("is no URL: {0}")]
     Syntax(url::ParseError),
+    /// It has no scheme.
+    #[error("must be a whole URL, such as \"https://example.com\"")]
+    Relative,
+    /// Nothing can be dialled at port 0.
+    #[error("the port must be 1 to 65535")]
+    Port,
     /// Another scheme than http and https.
     #[error("the scheme must be http or https, not {0:?}")]
     Scheme(String),
@@ -50,16 +56,53 @@ impl TryFrom<String> for TargetUrl {
         if text.len() > MAX_URL_BYTES {
             return Err(InvalidTargetUrl::TooLong);
         }
-        let mut url = Url::parse(&text).map_err(InvalidTargetUrl::Syntax)?;
+        Self::parsed(Url::parse(&text).map_err(|error| match error {
+            url::ParseError::RelativeUrlWithoutBase => InvalidTargetUrl::Relative,
+            error => InvalidTargetUrl::Syntax(error),
+        })?)
+    }
+}
+
+impl TargetUrl {
+    /// A URL that was parsed already, such as one that a redirect leads to: it may be longer than one that
+    /// a person gives.
+    ///
+    /// # Errors
+    /// [`InvalidTargetUrl`].
+    pub fn parsed(mut url: Url) -> Result<Self, InvalidTargetUrl> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(InvalidTargetUrl::Scheme(url.scheme().to_owned()));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(InvalidTargetUrl::Credentials);
         }
+        if url.port() == Some(0) {
+            return Err(InvalidTargetUrl::Port);
+        }
         url.set_fragment(None);
         Ok(Self(url))
     }
+}
+
+/// A URL in short: of a bare host name, with or without a port and a path, the scheme is https.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ShortUrl(pub TargetUrl);
+
+impl TryFrom<String> for ShortUrl {
+    type Error = InvalidTargetUrl;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        TargetUrl::try_from(whole_url(text)).map(Self)
+    }
+}
+
+/// A URL that may be in short, as a whole.
+#[must_use]
+pub fn whole_url(text: String) -> String {
+    let host = text.split(['/', '?', '#', ':']).next().unwrap_or_default();
+    let is_short = host.contains('.') && !text.contains("://");
+    if is_short { format!("https://{text}") } else { text }
 }
 
 impl From<TargetUrl> for String {
@@ -73,9 +116,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_bare_host_name_is_short_for_https() {
+        let whole = |text: &str| ShortUrl::try_from(text.to_owned()).map(|url| String::from(url.0));
+        for (text, url) in [
+            ("example.com", "https://example.com/"),
+            ("Example.com:8443/health?a=b:c", "https://example.com:8443/health?a=b:c"),
+            ("192.0.2.1", "https://192.0.2.1/"),
+            ("http://example.com", "http://example.com/"),
+        ] {
+            assert_eq!(whole(text).unwrap(), url);
+        }
+        assert_eq!(whole("nothing"), Err(InvalidTargetUrl::Relative));
+        assert_eq!(whole("ada@example.com"), Err(InvalidTargetUrl::Credentials));
+        assert!(matches!(whole("mailto:ada@example.com"), Err(InvalidTargetUrl::Scheme(_))));
+    }
+
+    #[test]
     fn urls_that_are_no_http_targets_are_refused() {
         let parse = |text: &str| TargetUrl::try_from(text.to_owned());
-        assert!(matches!(parse("example.com"), Err(InvalidTargetUrl::Syntax(_))));
+        for text in ["example.com", "/health", ""] {
+            assert_eq!(parse(text), Err(InvalidTargetUrl::Relative), "{text:?}");
+        }
+        assert!(matches!(parse("http://a b/"), Err(InvalidTargetUrl::Syntax(_))));
+        assert!(matches!(parse("example.com:80"), Err(InvalidTargetUrl::Scheme(_))));
+        for text in ["http://127.0.0.1:0/", "https://example.com:00"] {
+            assert_eq!(parse(text), Err(InvalidTargetUrl::Port), "{text}");
+        }
+        assert!(parse("http://127.0.0.1:1/").is_ok());
         assert!(matches!(parse("ftp://example.com"), Err(InvalidTargetUrl::Scheme(_))));
         assert!(matches!(parse("file:///etc/passwd"), Err(InvalidTargetUrl::Scheme(_))));
         assert_eq!(parse("http://user@example.com"), Err(InvalidTargetUrl::Credentials));

@@ -8,7 +8,7 @@ use hickory_resolver::proto::rr::rdata::A;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use pulsetrail_domain::check::TimingsUs;
 use pulsetrail_domain::health::{
-    Health, HealthCommand, HealthEvent, HeartbeatPolicy, ObservationPolicy,
+    Health, HealthCommand, HealthEvent, HeartbeatPolicy, ObservationPolicy, Report,
 };
 use pulsetrail_domain::monitor::{HttpAuth, SecretRef};
 use pulsetrail_domain::{SecretId, timestamp_from_millis};
@@ -31,7 +31,7 @@ fn answers(name: &str, record_type: RecordType) -> Result<Vec<RData>, ResponseCo
         ("broken", _) => Err(ResponseCode::ServFail),
         ("refused", _) => Err(ResponseCode::Refused),
         ("empty", _) => Ok(vec![]),
-        ("many", RecordType::A) => Ok(addresses(100)),
+        ("many", RecordType::A) => Ok(addresses(1_001)),
         ("private", RecordType::A) => Ok(vec![RData::A(A([10, 0, 0, 1].into()))]),
         // To the broadcast address of loopback there is no route for TCP.
         ("broadcast", RecordType::A) => Ok(vec![RData::A(A([127, 255, 255, 255].into()))]),
@@ -166,6 +166,9 @@ async fn produced(scene: &Scene, cause: FailureCause) -> CheckResult {
         // An alert: fatal, protocol_version (RFC 8446, section 6), as old servers send it.
         Cause::TlsProtocol => scene.tls(&saying(b"\x15\x03\x01\x00\x02\x02\x46").await).await,
         Cause::TlsHandshake => scene.tls(&saying(b"SSH-2.0-OpenSSH_9.6\r\n").await).await,
+        Cause::TlsClientCertificate => {
+            scene.tls(&scene.authority.demanding_server("www.example").await).await
+        }
         Cause::TlsTimeout => scene.half("https", "").await,
         Cause::HttpTimeoutFirstByte => scene.half("http", "").await,
         Cause::HttpTimeoutBody => {
@@ -215,6 +218,7 @@ async fn produced(scene: &Scene, cause: FailureCause) -> CheckResult {
         }
         Cause::ShieldRefused => scene.at("http", "private", 80).await,
         Cause::HeartbeatMissed => missed_heartbeat(),
+        Cause::HeartbeatFailed => failed_heartbeat(),
         Cause::SecretUnavailable => {
             let token = SecretRef { secret: SecretId::default() };
             let mut target = get(&url("http", ok().await.address, "/"));
@@ -272,6 +276,14 @@ fn missed_heartbeat() -> CheckResult {
     *result.clone()
 }
 
+/// What becomes of a heartbeat that reports a failure.
+fn failed_heartbeat() -> CheckResult {
+    let heartbeat = HeartbeatPolicy { interval_ms: 60_000, grace_ms: 30_000 };
+    let at = timestamp_from_millis(0);
+    let report = Report { slot: at, at, failure: Some("disk full".to_owned()) };
+    report.result(MonitorId::default(), Region::default(), heartbeat, 1)
+}
+
 /// The phases that a check with this failure went through, and no others, were measured.
 fn phases_are_measured(result: &CheckResult, cause: FailureCause) -> bool {
     let TimingsUs { dns, connect, tls, first_byte, total } = result.timings_us;
@@ -303,7 +315,7 @@ async fn every_cause_is_produced_and_named_and_keeps_the_times_before_it() {
     let scene = Scene::set().await;
     for cause in causes() {
         let result = produced(&scene, cause).await;
-        if cause == FailureCause::HeartbeatMissed {
+        if matches!(cause, FailureCause::HeartbeatMissed | FailureCause::HeartbeatFailed) {
             assert_eq!(result.failure.map(|failure| failure.cause), Some(cause));
             continue;
         }

@@ -12,7 +12,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use pulsetrail_domain::check::HttpVersion;
-use pulsetrail_domain::monitor::HttpMethod;
+use pulsetrail_domain::monitor::{HttpMethod, HttpVersions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -255,4 +255,79 @@ async fn a_server_of_http2_that_lets_nobody_go_is_left() {
     let result = check_within(&authority, &server, 400).await;
     assert_failed(&result, FailureCause::HttpTimeoutFirstByte);
     was_left.recv().await.unwrap();
+}
+
+/// A server that resets each stream of HTTP/2 with HTTP_1_1_REQUIRED, and answers over HTTP/1.1.
+async fn http11_server(authority: &Authority) -> TestTarget {
+    over_tls(authority, &BOTH, |mut stream| async move {
+        if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            target::read_head(&mut stream).await;
+            write_and_close(&mut stream, target::OK).await;
+            return;
+        }
+        // Frames (RFC 9113, section 4.1): settings, and a reset of stream 1 with the code 13.
+        let _ = stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+        // The preface of the client, and its frames up to its headers.
+        let mut preface = [0; 24];
+        let _ = stream.read_exact(&mut preface).await;
+        loop {
+            let mut head = [0; 9];
+            if stream.read_exact(&mut head).await.is_err() {
+                return;
+            }
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            let _ = stream.read_exact(&mut payload).await;
+            if head[3] == 1 {
+                break;
+            }
+        }
+        let _ = stream.write_all(&[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 13]).await;
+        let mut buffer = [0; 1024];
+        while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_http11_is_asked_once_more() {
+    let authority = Authority::new("an authority");
+    let server = http11_server(&authority).await;
+    let result = check_trusting(&authority, &server).await;
+    assert_eq!((result.outcome, result.http_status), (Outcome::Up, Some(200)), "{result:?}");
+    assert_eq!(server.connections(), 2);
+    let mut target = get(&url("https", server.address, "/"));
+    target.http_versions = HttpVersions::Http2;
+    let result = checker_trusting(authority.roots()).run(&job(target)).await.result;
+    assert_failed(&result, FailureCause::HttpClosedEarly);
+    assert_eq!(server.connections(), 3);
+}
+
+#[tokio::test]
+async fn a_check_offers_the_versions_of_its_setting() {
+    let authority = Authority::new("an authority");
+    let server = answering(&authority, &BOTH, |request| async move {
+        plain(if request.version() == Version::HTTP_2 { "2" } else { "1" })
+    })
+    .await;
+    let old = answering(&authority, &[], |_| async { plain("1") }).await;
+    let checked = async |server: &TestTarget, versions: HttpVersions, version: &str| {
+        let mut target = get(&url("https", server.address, "/"));
+        target.http_versions = versions;
+        let assertion =
+            serde_json::json!([{"type": "body", "operator": "equals", "value": version}]);
+        target.assertions = serde_json::from_value(assertion).unwrap();
+        checker_trusting(authority.roots()).run(&job(target)).await.result
+    };
+    for (versions, version) in
+        [(HttpVersions::Any, "2"), (HttpVersions::Http11, "1"), (HttpVersions::Http2, "2")]
+    {
+        let result = checked(&server, versions, version).await;
+        assert_eq!(result.outcome, Outcome::Up, "{versions:?}: {result:?}");
+    }
+    let result = checked(&old, HttpVersions::Http2, "1").await;
+    assert_failed(&result, FailureCause::HttpInvalid);
+    let only_old = answering(&authority, &BOTH[1..], |_| async { plain("1") }).await;
+    let result = checked(&only_old, HttpVersions::Http2, "1").await;
+    assert_failed(&result, FailureCause::TlsProtocol);
 }

@@ -3,14 +3,18 @@
 mod bounded;
 mod causes;
 mod credentials;
+mod differential;
 pub(super) mod encoding;
 mod hostile;
 mod http;
 mod http2;
 mod kinds;
+mod lenient;
+mod openssl;
 mod pattern;
 mod proxy;
 mod redirects;
+mod resolving;
 mod target;
 mod tls;
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use chrono::Datelike as _;
 use pulsetrail_domain::check::WarningCode;
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair,
-    PKCS_ECDSA_P256_SHA256, date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, Issuer,
+    KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd,
 };
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use tokio_rustls::TlsAcceptor;
 
 use super::super::tls::MAX_CHAIN;
@@ -63,6 +64,34 @@ impl Authority {
         let key = key();
         let certificate = params(name).signed_by(&key, &self.issuer).unwrap();
         tls_server(vec![certificate.der().clone()], &key, answer).await
+    }
+
+    /// A server that speaks TLS 1.2 and demands a certificate of the client.
+    pub(super) async fn demanding_server(&self, name: &str) -> TestTarget {
+        let key = key();
+        let certificate = params(name).signed_by(&key, &self.issuer).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(
+            Arc::new(self.roots()),
+            Arc::clone(&provider),
+        );
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        serving(move |stream, _| {
+            let acceptor = acceptor.clone();
+            async move {
+                let _ = acceptor.accept(stream).await;
+            }
+        })
+        .await
     }
 }
 
@@ -192,6 +221,74 @@ async fn a_target_that_does_not_speak_tls_is_told_apart() {
     let result = check_within(get(&url("https", silent.address, "/")), 150).await;
     assert_failed(&result, FailureCause::TlsTimeout);
     assert!(result.timings_us.tls > 0, "{:?}", result.timings_us);
+}
+
+#[tokio::test]
+async fn a_name_that_a_trusted_certificate_has_makes_nobody_trusted() {
+    let authority = Authority::new("an authority");
+    let key = key();
+    let mut params = params("127.0.0.1");
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "an authority");
+    let certificate = params.self_signed(&key).unwrap();
+    let server = tls_server(vec![certificate.der().clone()], &key, OK.to_owned()).await;
+    let result = check_trusting(&authority, &server).await;
+    assert_failed(&result, FailureCause::TlsSelfSigned);
+    let namesake = Authority::new("an authority").server("127.0.0.1", |_| {}).await;
+    let result = check_trusting(&authority, &namesake).await;
+    assert_failed(&result, FailureCause::TlsUnknownIssuer);
+}
+
+#[tokio::test]
+async fn the_certificate_that_has_expired_is_named() {
+    let authority = Authority::new("an authority");
+    let between_key = key();
+    let mut between = CertificateParams::new(Vec::new()).unwrap();
+    between.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    between.distinguished_name.push(DnType::CommonName, "an authority between");
+    between.not_before = date_time_ymd(2_000, 1, 1);
+    between.not_after = date_time_ymd(2_001, 1, 1);
+    let shown = between.signed_by(&between_key, &authority.issuer).unwrap().der().clone();
+    let issuer = Issuer::new(between, between_key);
+    let key = key();
+    let leaf = params("127.0.0.1").signed_by(&key, &issuer).unwrap().der().clone();
+    let server = tls_server(vec![leaf, shown], &key, OK.to_owned()).await;
+    let result = check_trusting(&authority, &server).await;
+    assert_failed(&result, FailureCause::TlsExpired);
+    let detail = result.failure.unwrap().detail;
+    assert!(detail.contains("an authority between"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_check_of_tls_says_that_it_ends() {
+    let authority = Authority::new("an authority");
+    let acceptor = authority.acceptor(&[]);
+    let (told, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    let server = serving(move |stream, _| {
+        let (acceptor, told) = (acceptor.clone(), told.clone());
+        async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            // Without close_notify this is an error.
+            let end = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 16]).await;
+            told.send(end.map_err(|error| error.kind())).unwrap();
+        }
+    })
+    .await;
+    assert_eq!(check_tls(&authority, &server, 0).await.outcome, Outcome::Up);
+    assert_eq!(ends.recv().await.unwrap(), Ok(0));
+}
+
+#[tokio::test]
+async fn a_redirect_from_https_down_to_http_is_followed_where_it_may_be() {
+    let authority = Authority::new("an authority");
+    let down = answering(OK).await;
+    let to = redirect(301, &url("http", down.address, "/"));
+    let server = authority.server_answering("127.0.0.1", to).await;
+    let mut target = get(&url("https", server.address, "/"));
+    target.allow_redirects_to_http = true;
+    let result = checker_trusting(authority.roots()).run(&job(target)).await.result;
+    assert_eq!(result.outcome, Outcome::Up, "{result:?}");
+    assert_eq!(down.connections(), 1);
 }
 
 #[tokio::test]

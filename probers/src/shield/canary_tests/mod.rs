@@ -91,6 +91,8 @@ async fn no_name_ever_leads_to_where_nobody_may_go() {
         let expected = match label {
             _ if always_refused => tally.dialled == 0 && tally.refused > 0,
             "honest" => tally.refused == 0 && tally.dialled > 0,
+            // By its good address it is dialled while the refused one is not known yet.
+            "mixed6" => tally.refused > tally.dialled,
             // One answer in two is good.
             "flip" => tally.refused > 0 && tally.dialled > 0,
             // The first answer is the one that is dialled.
@@ -108,11 +110,11 @@ async fn a_client_that_resolves_again_to_dial_is_caught() {
     for number in 0..50 {
         let name = KINDS[0].name(number);
         let judged = again.addresses(&name, scene.deadline()).await.unwrap();
-        if scene.shield.judge_all(&judged, scene.canaries.port).is_err() {
+        if scene.shield.judge_all(&judged.known, scene.canaries.port).is_err() {
             continue;
         }
         passed += 1;
-        for ip in again.addresses(&name, scene.deadline()).await.unwrap() {
+        for ip in again.addresses(&name, scene.deadline()).await.unwrap().known {
             TcpStream::connect((ip, scene.canaries.port)).await.unwrap();
         }
     }

@@ -20,7 +20,7 @@ pub(super) const KINDS: [Kind; 9] = [
     Kind { label: "flip", always_refused: false },
     Kind { label: "honest", always_refused: false },
     Kind { label: "mixed", always_refused: true },
-    Kind { label: "mixed6", always_refused: true },
+    Kind { label: "mixed6", always_refused: false },
     Kind { label: "chain", always_refused: true },
     Kind { label: "only6", always_refused: true },
     Kind { label: "private", always_refused: true },
