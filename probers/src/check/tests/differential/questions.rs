@@ -142,13 +142,25 @@ async fn of_the_prober(server: SocketAddr, record_type: &str) -> (bool, String) 
     )
 }
 
+/// What dig finds. Where the server does not understand EDNS it is asked again without, as dig itself says.
 async fn of_dig(server: SocketAddr, record_type: &str) -> (bool, String) {
+    let first = dig(server, record_type, "+edns").await;
+    if first.contains("retry with '+noedns'") {
+        return found_by_dig(dig(server, record_type, "+noedns").await, record_type);
+    }
+    found_by_dig(first, record_type)
+}
+
+async fn dig(server: SocketAddr, record_type: &str, edns: &str) -> String {
     let mut dig = Command::new("dig");
     dig.arg(format!("@{}", server.ip())).args(["-p", &server.port().to_string()]);
-    dig.args(["+time=1", "+tries=1", "+noall", "+answer", "+comments", "-t", record_type]);
+    dig.args([edns, "+time=1", "+tries=1", "+noall", "+answer", "+comments", "-t", record_type]);
     dig.arg("www.example.").stdin(Stdio::null()).kill_on_drop(true);
     let ended = dig.output().await.expect("dig is installed");
-    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+    String::from_utf8_lossy(&ended.stdout).into_owned()
+}
+
+fn found_by_dig(text: String, record_type: &str) -> (bool, String) {
     let has_answer = text
         .lines()
         .any(|line| !line.starts_with(';') && line.split_whitespace().nth(3) == Some(record_type));
