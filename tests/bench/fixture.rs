@@ -1,6 +1,7 @@
 //! Monitors and results as an installation has them.
 
 use chrono::Utc;
+use pulsetrail_domain::catalogue::current_version;
 use pulsetrail_domain::check::{CheckResult, Failure, FailureCause, Outcome, TimingsUs};
 use pulsetrail_domain::health::HealthEvent;
 use pulsetrail_domain::monitor::{Monitor, MonitorConfig, MonitorEvent};
@@ -113,7 +114,8 @@ pub(crate) async fn register(store: &Store, monitors: &[MonitorId]) {
                 guard: None,
                 events: vec![NewEvent {
                     event_type: "MonitorRegistered",
-                    event_version: "1.1",
+                    event_version: current_version(Monitor::AGGREGATE, "MonitorRegistered")
+                        .expect("the catalogue has it"),
                     payload: tagged["MonitorRegistered"].to_string(),
                 }],
             }

@@ -253,7 +253,8 @@ fn running_installs_nothing_that_only_tests_use() {
     assert!(ended.success && ended.said.is_empty(), "{:#?}", ended.said);
     // The control: the same machine for tests.
     let ended = machine.install("test", &[]);
-    let wanted = "install -y -qq --no-install-recommends curl python3-venv nftables";
+    let wanted =
+        "install -y -qq --no-install-recommends curl bind9-dnsutils openssl python3-venv nftables";
     assert_eq!(ended.calls().last(), Some(&format!("apt-get {wanted}").as_str()));
     assert!(!ended.success, "the stub of apt-get brought none of them");
 }

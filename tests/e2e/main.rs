@@ -42,7 +42,6 @@ mod store_order;
 mod system;
 mod tenancy;
 mod traces;
-mod unreadable;
 
 use pulsetrail_harness::Corner;
 

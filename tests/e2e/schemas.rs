@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use pulsetrail_commands::recorder;
+use pulsetrail_domain::catalogue::current_version;
 use pulsetrail_domain::monitor::{Monitor, MonitorCommand, MonitorRequest};
 use pulsetrail_domain::{MonitorId, OrganizationId, Position, Region};
 use pulsetrail_harness::{Corner, Target, User, eventually};
@@ -92,8 +93,12 @@ pub(crate) async fn append(
     Position(position)
 }
 
+fn current() -> &'static str {
+    current_version(Monitor::AGGREGATE, "MonitorReconfigured").unwrap()
+}
+
 fn assert_current(what: &str, event: &Event) {
-    assert_eq!(event.event_version, "1.1", "{what}");
+    assert_eq!(event.event_version, current(), "{what}");
     let payload: Value = serde_json::from_str(event.payload.get()).unwrap();
     assert_eq!(payload["config"]["name"], "old", "{what}");
     event.monitor_event().unwrap();
@@ -157,7 +162,7 @@ async fn an_event_in_an_old_version_is_seen_in_the_current_one_by_every_reader()
         loop {
             let message = consumer.recv().await.unwrap();
             if attribute(&message, "ce_id").unwrap() == position.to_string() {
-                assert_eq!(attribute(&message, "ce_eventversion").unwrap(), "1.1");
+                assert_eq!(attribute(&message, "ce_eventversion").unwrap(), current());
                 assert_current("the relay", &event_from_message(&message).unwrap().0);
                 break;
             }
@@ -166,7 +171,7 @@ async fn an_event_in_an_old_version_is_seen_in_the_current_one_by_every_reader()
             Follower::new(store.read.clone(), kafka.clone(), Position::START, Haste::Prompt);
         let followed = follower.next_batch(10).await.unwrap();
         assert_current("the follower", &followed[1]);
-        the_roles_know_it(&corner, &store, organization, monitor, &shutdown).await;
+        Box::pin(the_roles_know_it(&corner, &store, organization, monitor, &shutdown)).await;
         shutdown.cancel();
     };
     tokio::join!(relaying, in_kafka);

@@ -162,9 +162,11 @@ impl Emitter {
         metrics::roster(self.roster.active());
     }
 
-    /// Emits the turn that a monitor had before an event changed it.
+    /// Emits the turn that a monitor had before an event paused, resumed or archived it. A turn that came before
+    /// another configuration stays due, and is emitted with that one: the secrets of the former configuration may
+    /// be kept no more.
     fn emit_before(&mut self, event: &Event) {
-        if event.aggregate_type != Monitor::AGGREGATE {
+        if event.aggregate_type != Monitor::AGGREGATE || event.event_type == "MonitorReconfigured" {
             return;
         }
         let Some(monitor_id) = event.monitor_id() else { return };

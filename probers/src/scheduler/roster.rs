@@ -200,17 +200,11 @@ impl Roster {
                 let Some(entry) = self.entries.get_mut(place as usize) else { return Ok(()) };
                 let interval_ms = template.shape.interval_ms();
                 let is_same_grid = entry.template.shape.interval_ms() == interval_ms;
-                let is_same_target = template.has_target_of(&entry.template);
                 entry.template = template;
                 // The slots after the change are those of the new grid. A slot before it that was not
-                // taken yet stays. Another target is checked at once: what is known of the one before says
-                // nothing of it.
-                let stays = is_same_grid && is_same_target;
-                if entry.next_slot != NEVER && entry.next_slot > recorded_ms && !stays {
-                    let first_ms = match is_same_target {
-                        true => next_slot_ms(monitor_id, interval_ms, recorded_ms),
-                        false => recorded_ms,
-                    };
+                // taken yet stays.
+                if entry.next_slot != NEVER && entry.next_slot > recorded_ms && !is_same_grid {
+                    let first_ms = next_slot_ms(monitor_id, interval_ms, recorded_ms);
                     self.set_due_in_time(place, first_ms, now_ms, DropReason::SchedulerLate);
                 }
                 self.expect_result(place, now_ms);

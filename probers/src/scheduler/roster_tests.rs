@@ -1,4 +1,3 @@
-use pulsetrail_domain::monitor::{HttpMethod, Target};
 use pulsetrail_domain::slot::phase_ms;
 use pulsetrail_infra::messages::Job;
 use uuid::Uuid;
@@ -83,8 +82,9 @@ fn an_archived_monitor_is_never_checked_again() {
 fn a_changed_interval_holds_from_the_next_slot_on() {
     let mut roster = roster();
     roster.apply(monitor(1), 1, START, &registered(1, 3_600), START).unwrap();
-    let changed =
-        MonitorEvent::MonitorReconfigured { config: Box::new(config("http://example.com", 10)) };
+    let changed = MonitorEvent::MonitorReconfigured {
+        config: Box::new(config("http://example.com/new", 10)),
+    };
     // Both come before the first turn was taken: it is not lost.
     roster.apply(monitor(1), 2, START, &changed, START).unwrap();
     assert_eq!(turns(&mut roster, START), [START]);
@@ -96,32 +96,6 @@ fn a_changed_interval_holds_from_the_next_slot_on() {
     let slots = run(&mut roster, START + 31_000, START + 91_000);
     assert_eq!(slots.len(), 3, "{slots:?}");
     assert!(slots.iter().all(|slot| slot.rem_euclid(20_000) == phase_ms(monitor(1), 20_000)));
-}
-
-#[test]
-fn another_target_is_checked_at_once() {
-    let mut roster = roster();
-    roster.apply(monitor(1), 1, START, &registered(1, 3_600), START).unwrap();
-    assert_eq!(turns(&mut roster, START), [START]);
-    let change = |roster: &mut Roster, version: i64, at: i64, config: MonitorConfig| {
-        let changed = MonitorEvent::MonitorReconfigured { config: Box::new(config) };
-        roster.apply(monitor(1), version, at, &changed, at).unwrap();
-        turns(roster, at)
-    };
-    let (first, second) = (START + 5_000, START + 6_000);
-    let other = config("http://example.com/other", 3_600);
-    assert_eq!(change(&mut roster, 2, first, other.clone()), [first]);
-    // Positive control: with the same target it waits for its slot.
-    let slower = MonitorConfig { timeout_ms: 7, confirmations: 3, ..other.clone() };
-    assert_eq!(change(&mut roster, 3, second, slower), [0_i64; 0]);
-    let mut by_head = other;
-    let Target::Http(http) = &mut by_head.target else { panic!("another kind") };
-    http.method = HttpMethod::Head;
-    assert_eq!(change(&mut roster, 4, second, by_head.clone()), [second]);
-    // Paused it is not checked, whatever its target.
-    roster.apply(monitor(1), 5, second, &MonitorEvent::MonitorPaused {}, second).unwrap();
-    let paused = config("http://example.com/third", 3_600);
-    assert_eq!(change(&mut roster, 6, second, paused), [0_i64; 0]);
 }
 
 #[test]

@@ -122,22 +122,6 @@ impl Template {
         Ok(Self { shape, subject: subject.into() })
     }
 
-    /// Whether the other template asks for another check of its target than this one.
-    pub(super) fn has_target_of(&self, other: &Self) -> bool {
-        self.target_json() == other.target_json()
-    }
-
-    /// The target, as it is written in JSON. It comes first in [`Constant`], and no text in JSON holds the
-    /// name of the next field with its quotes.
-    fn target_json(&self) -> String {
-        let Shape { before, after, .. } = self.shape.as_ref();
-        let mut whole = [&**before, &*self.subject, &**after].concat();
-        if let Some(end) = whole.find(",\"timeout_ms\":") {
-            whole.truncate(end);
-        }
-        whole
-    }
-
     /// The job of a slot, as JSON, and its check's id.
     pub(super) fn job(&self, slot: Slot<'_>) -> (CheckId, String) {
         let Slot { monitor_id, organization_id, region, slot_ms, config_version } = slot;

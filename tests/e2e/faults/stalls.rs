@@ -6,7 +6,7 @@ mod installation;
 
 use std::time::Duration;
 
-use pulsetrail_harness::within;
+use pulsetrail_harness::{is_soak, within};
 use pulsetrail_infra::engines::Engine;
 use tokio::time::sleep;
 
@@ -50,8 +50,13 @@ fn scale() -> Scale {
     short_or_long(short, long)
 }
 
+/// Runs in `make soak` alone: with other tests beside it the machine is too slow for so many checks a second, and
+/// the slots that are dropped then say nothing of the stalls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_stall_of_a_role_or_an_engine_costs_a_slot() {
+    if !is_soak() {
+        return;
+    }
     let scale = scale();
     let mut installation = Installation::start().await;
     let user = installation.user().await;

@@ -34,13 +34,15 @@ const OWN: [Algorithm; 4] = [&P521_SHA512, &P521_SHA384, &P384_SHA512, &P256_SHA
 /// TLS 1.2 names the hash alone, whatever the curve (RFC 5246, section 7.4.1.4.1); TLS 1.3 takes the first.
 static OWN_SHA512: [Algorithm; 3] = [&P521_SHA512, &P384_SHA512, &P256_SHA512];
 
+/// Whether a public key (SEC 1) made a signature (DER) of a message.
+type Verify = fn(key: &[u8], message: &[u8], signature: &[u8]) -> Option<()>;
+
 /// ECDSA with a curve and a hash.
 struct Ecdsa {
     name: &'static str,
     curve: AlgorithmIdentifier,
     hash: AlgorithmIdentifier,
-    /// Whether a public key (SEC 1) made a signature (DER) of a message.
-    verify: fn(key: &[u8], message: &[u8], signature: &[u8]) -> Option<()>,
+    verify: Verify,
 }
 
 static P521_SHA512: Ecdsa = Ecdsa {
