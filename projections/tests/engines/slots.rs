@@ -133,7 +133,7 @@ async fn more_runs_of_slots_than_one_query_takes_are_all_counted() {
         }
     }
     cell.projected().await;
-    assert_eq!(counts(&monitor, 100, 800, "").await, (700 + 12, 100 + 12));
+    assert_eq!(counts(&monitor, 100, 820, "").await, (700 + 12, 100 + 12));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
