@@ -217,4 +217,7 @@ pub(super) const DIFFERENCES: &[(&str, &str)] = &[
 ];
 
 /// Between the prober and dig, by the question.
-pub(super) const OF_QUESTIONS: &[(&str, &str)] = &[];
+pub(super) const OF_QUESTIONS: &[(&str, &str)] = &[(
+    "CNAME of an alias of nothing",
+    "the alias itself was asked for and is there; NXDOMAIN tells of the name that it leads to (RFC 6604)",
+)];
