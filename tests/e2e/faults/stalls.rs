@@ -50,8 +50,8 @@ fn scale() -> Scale {
     short_or_long(short, long)
 }
 
-/// Runs in `make soak` alone: with other tests beside it the machine is too slow for so many checks a second, and
-/// the slots that are dropped then say nothing of the stalls.
+/// Asserts something in `make soak` alone, and nothing in `make test`: beside other tests and a compiler it once
+/// failed with slots that were dropped and counted. That the load was the cause is likely and not shown.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_stall_of_a_role_or_an_engine_costs_a_slot() {
     if !is_soak() {
