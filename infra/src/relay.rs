@@ -151,6 +151,7 @@ fn hand_over(
     traces: &[Option<Traceparent>],
     mut previous: Position,
 ) -> Result<Vec<DeliveryFuture>, KafkaError> {
+    let now_ms = Utc::now().timestamp_millis();
     let queued = page.iter().zip(traces).map(|(event, trace)| {
         let headers = event_headers(event, previous);
         let headers = match trace {
@@ -161,7 +162,8 @@ fn hand_over(
             .partition(0)
             .key(&event.aggregate_id)
             .payload(event.payload.get())
-            .timestamp(event.recorded_at.timestamp_millis())
+            // Brokers refuse a record from the future, and would keep all that was stored with it.
+            .timestamp(event.recorded_at.timestamp_millis().min(now_ms))
             .headers(headers);
         previous = event.position;
         // The queue holds more than all pages in flight: it is never full.

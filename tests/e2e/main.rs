@@ -42,6 +42,7 @@ mod store_order;
 mod system;
 mod tenancy;
 mod traces;
+mod unreadable;
 
 use pulsetrail_harness::Corner;
 
