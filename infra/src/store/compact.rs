@@ -23,8 +23,8 @@
 //! | `found` | `findings`, since 1.1 | there were none |
 //!
 //! Readers never see it: [`expand`] gives back exactly the JSON that the domain event has. A row in the
-//! full form is read as it stands. This is the compact form of versions 1.0 to 1.3 of the event; a later
-//! version gets one of its own, or none.
+//! full form is read as it stands. This is the compact form of versions 1.0 to 1.4 of the event, which
+//! differ in what a failure and findings can hold; a later version gets one of its own, or none.
 
 mod expand;
 mod scan;
@@ -42,7 +42,7 @@ pub(super) use expand::expand;
 
 /// Whether events of a type and version are stored in the compact form.
 pub(super) fn is_compact(event_type: &str, event_version: &str) -> bool {
-    event_type == "CheckCompleted" && matches!(event_version, "1.0" | "1.1" | "1.2" | "1.3")
+    event_type == "CheckCompleted" && matches!(event_version, "1.0" | "1.1" | "1.2" | "1.3" | "1.4")
 }
 
 /// What every compact payload begins with, and no full one.

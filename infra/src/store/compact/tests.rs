@@ -1,8 +1,10 @@
 use chrono::DateTime;
 use proptest::prelude::*;
 use pulsetrail_domain::check::FailureCause;
-
+use pulsetrail_domain::health::HealthEvent;
 use uuid::Uuid;
+
+use super::super::NewEvent;
 
 use super::scan::scan_usual;
 use super::*;
@@ -40,6 +42,15 @@ fn a_usual_check_is_stored_in_a_hundred_bytes() {
                   \"status\":200,\"config\":3,\"valid\":130000}";
     assert_eq!(compact(MONITOR, &usual()).unwrap(), stored);
     assert_eq!(expand(MONITOR, stored).unwrap().get(), serde_json::to_string(&usual()).unwrap());
+}
+
+/// Nearly all of the log is of it: a new version has to be given a compact form, or the log grows threefold.
+#[test]
+fn the_version_that_is_written_has_a_compact_form() {
+    let event = HealthEvent::CheckCompleted(Box::new(usual()));
+    assert!(is_compact(event.name(), event.version()), "{}", event.version());
+    let stored = NewEvent::health(MONITOR, &event).unwrap();
+    assert!(stored.payload.starts_with(BEGINS_WITH), "{}", stored.payload);
 }
 
 /// Everything that can be left out is there.
