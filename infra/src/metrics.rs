@@ -29,6 +29,7 @@ const CHECKS_RETRIED: &str = "pulsetrail_prober_checks_retried_total";
 const CHECK_SECONDS: &str = "pulsetrail_prober_check_seconds";
 const CHECKS_IN_FLIGHT: &str = "pulsetrail_prober_checks_in_flight";
 const EGRESS_BLOCKED: &str = "pulsetrail_egress_blocked_total";
+const REFUSALS_NOT_LOGGED: &str = "pulsetrail_egress_refusals_not_logged_total";
 const PROJECTED: &str = "pulsetrail_projector_position";
 const SUBSCRIBERS: &str = "pulsetrail_live_connections";
 const LIVE_SENT: &str = "pulsetrail_live_messages_total";
@@ -85,6 +86,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_histogram!(CHECK_SECONDS, Unit::Seconds, "How long a check took in all");
     describe_gauge!(CHECKS_IN_FLIGHT, Unit::Count, "Checks under way");
     describe_counter!(EGRESS_BLOCKED, Unit::Count, "Refusals of the shield, by origin and range");
+    describe_counter!(
+        REFUSALS_NOT_LOGGED,
+        Unit::Count,
+        "Refusals of checks that are counted and not in the log of their organization, which takes so many a minute"
+    );
     describe_gauge!(PROJECTED, Unit::Count, "The last position that a projection applied");
     describe_gauge!(SUBSCRIBERS, Unit::Count, "Open connections to the live feed");
     describe_counter!(LIVE_SENT, Unit::Count, "Messages sent to subscribers");
@@ -211,6 +217,11 @@ pub fn check_made(outcome: &'static str, seconds: f64, attempts: u32) {
 pub fn checks_in_flight(checks: usize) {
     vitals::set(Figure::JobsInFlight, checks);
     metrics::gauge!(CHECKS_IN_FLIGHT).set(checks as f64);
+}
+
+/// Refusals of checks were counted and not written to the logs of their organizations.
+pub fn refusals_not_logged(refusals: usize) {
+    metrics::counter!(REFUSALS_NOT_LOGGED).increment(refusals as u64);
 }
 
 /// The shield refused an address of `range`, which is a row of its table; `origin` is where it was met.

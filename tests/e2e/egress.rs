@@ -1,6 +1,7 @@
 //! What the shield refuses: answered to whoever asked, and kept in the organization's log.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::Router;
 use axum::response::Redirect;
@@ -169,9 +170,11 @@ async fn each_check_that_is_refused_is_in_the_log_once() {
 
 /// Checks that are refused at the same time.
 const REFUSED: usize = 20_000;
+/// Refusals that the log of an organization takes at once, and again within a minute.
+const LOGGED_A_MINUTE: i64 = 60;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn as_many_refusals_are_in_the_log_as_checks_were_refused() {
+async fn a_flood_of_refused_checks_is_counted_and_fills_no_log() {
     let corner = corner().await;
     prepare(&corner).await;
     let load = Load::new(&corner, 20).await;
@@ -180,28 +183,35 @@ async fn as_many_refusals_are_in_the_log_as_checks_were_refused() {
         corner.role("recorder").await.until_ready().await,
         corner.role("prober").await.until_ready().await,
     ];
+    let begun = Instant::now();
     let jobs = (0..REFUSED).map(|number| {
         let monitor = load.monitors[number % load.monitors.len()];
         let url = format!("http://169.254.{}.{}/", number / 200 % 200, number % 200);
         Job { organization_id: load.organization, ..job(monitor, &url) }
     });
     schedule(&corner.kafka(), jobs);
-    let of_type = async |name: &str| -> i64 {
-        let counted = sqlx::query_scalar("select count(*) from events where event_type = $1");
-        counted.bind(name).fetch_one(&store.read).await.unwrap()
+    let number = async |query: &str| -> i64 {
+        sqlx::query_scalar(query).fetch_one(&store.read).await.unwrap()
     };
     within(SETTLING, "all are recorded", async || {
-        (of_type("CheckCompleted").await == REFUSED as i64).then_some(())
+        let recorded =
+            number("select count(*) from events where event_type = 'CheckCompleted'").await;
+        (recorded == REFUSED as i64).then_some(())
     })
     .await;
-    assert_eq!(of_type("EgressBlocked").await, REFUSED as i64);
-    let checks: i64 = sqlx::query_scalar(
+    let minutes = i64::try_from(begun.elapsed().as_secs() / 60 + 1).unwrap();
+    let logged = number("select count(*) from events where event_type = 'EgressBlocked'").await;
+    assert!((LOGGED_A_MINUTE..=LOGGED_A_MINUTE * (minutes + 1)).contains(&logged), "{logged}");
+    let checks = number(
         "select count(distinct payload ->> 'check_id') from events where event_type = 'EgressBlocked'",
     )
-    .fetch_one(&store.read)
-    .await
-    .unwrap();
-    assert_eq!(checks, REFUSED as i64, "each check has a refusal of its own");
+    .await;
+    assert_eq!(checks, logged, "each is of a check of its own");
+    let counted = number("select sum(blocked)::bigint from egress_counts").await;
+    assert_eq!(counted, REFUSED as i64, "each is counted once");
+    let not_logged = "pulsetrail_egress_refusals_not_logged_total";
+    assert_eq!(roles[0].metric(not_logged).await, (REFUSED as i64 - logged) as f64);
+    assert!(roles[0].log().contains("refusals of checks were counted"));
     for role in roles {
         assert!(role.stop().await.success());
     }

@@ -6,20 +6,23 @@ use std::sync::Arc;
 use pulsetrail_domain::egress::EgressEvent;
 use pulsetrail_domain::health::Health;
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId};
-use pulsetrail_infra::store::{StoreError, append_refusals, note_irregular_checks};
+use pulsetrail_infra::store::{
+    StoreError, append_refusals, count_unlogged_refusals, note_irregular_checks,
+};
 use sqlx::PgConnection;
 
 use super::cache::Known;
 use super::commit::ByMonitor;
 use super::decide::Decided;
 use super::intake::Received;
+use super::refusals::Refusals;
 
 /// What goes with some decisions besides their events; mostly nothing.
 #[derive(Default)]
 pub(super) struct Beside<'a> {
     /// Checks that the order of the log does not lead to.
     irregular: Vec<(MonitorId, CheckId)>,
-    /// One `EgressBlocked` for each recorded check that the shield refused.
+    /// One `EgressBlocked` for each recorded check that the shield refused; the log takes so many of them.
     refusals: Vec<(OrganizationId, EgressEvent)>,
     /// The status half of the monitors' read model, where it changed.
     changed: Vec<(MonitorId, &'a Health)>,
@@ -53,12 +56,22 @@ impl<'a> Beside<'a> {
         self.irregular.is_empty() && self.refusals.is_empty() && self.changed.is_empty()
     }
 
-    pub(super) async fn save(&self, transaction: &mut PgConnection) -> Result<(), StoreError> {
+    /// Saves all of it. Returns how many refusals the log did not take, and are counted alone.
+    pub(super) async fn save(
+        &self,
+        transaction: &mut PgConnection,
+        limit: &Refusals,
+    ) -> Result<usize, StoreError> {
         note_irregular_checks(transaction, &self.irregular).await?;
-        if !self.refusals.is_empty() {
-            append_refusals(&mut *transaction, &self.refusals, &HashMap::new()).await?;
+        let (logged, unlogged) = limit.split(&self.refusals);
+        if !logged.is_empty() {
+            append_refusals(&mut *transaction, &logged, &HashMap::new()).await?;
         }
-        self.save_status(transaction).await
+        if !unlogged.is_empty() {
+            count_unlogged_refusals(&mut *transaction, &unlogged).await?;
+        }
+        self.save_status(transaction).await?;
+        Ok(unlogged.len())
     }
 
     async fn save_status(&self, transaction: &mut PgConnection) -> Result<(), StoreError> {

@@ -16,12 +16,12 @@ use pulsetrail_infra::store::{
 };
 use uuid::Uuid;
 
-use super::RECORDER;
 use super::beside::Beside;
-use super::cache::{Cache, Known, SNAPSHOT_EVERY, keep_snapshots};
+use super::cache::{Known, SNAPSHOT_EVERY, keep_snapshots};
 use super::dead_letter::DeadLetter;
 use super::decide::{Decided, LookedUp, decide};
 use super::intake::{Intake, Received};
+use super::{RECORDER, Recorder};
 
 /// How many monitors' histories are looked through at the same time for results that come late.
 const LOOKS_AT_ONCE: usize = 4;
@@ -30,10 +30,10 @@ pub(super) type ByMonitor = BTreeMap<MonitorId, Vec<Received>>;
 
 /// Makes every effect of a batch durable.
 pub(super) async fn record_batch(
-    store: &Store,
-    cache: &mut Cache,
+    recorder: &mut Recorder<'_>,
     intakes: Vec<Intake>,
 ) -> Result<(), StoreError> {
+    let store = recorder.store;
     if intakes.is_empty() {
         return Ok(());
     }
@@ -55,7 +55,7 @@ pub(super) async fn record_batch(
     let mut too_late = Vec::new();
     while !pending.is_empty() || !dead.is_empty() {
         let ids: HashSet<MonitorId> = pending.keys().copied().collect();
-        let known = cache.load(store, &ids).await?;
+        let known = recorder.cache.load(store, &ids).await?;
         let mut round = decide_all(&known, &pending, &looked_up, now)?;
         let to_look_up: Vec<(MonitorId, &[usize])> = round
             .iter()
@@ -72,7 +72,7 @@ pub(super) async fn record_batch(
         for failed_again in dead.iter().filter_map(DeadLetter::retry_of) {
             retried.remove(&failed_again);
         }
-        let moved = store_round(store, cache, &known, &pending, &round, &dead).await?;
+        let moved = store_round(recorder, &known, &pending, &round, &dead).await?;
         metrics::results_recorded("dead_letter", dead.len());
         dead.clear();
         if !moved.is_empty() {
@@ -81,7 +81,7 @@ pub(super) async fn record_batch(
         }
         for (id, decided) in round {
             if moved.contains(&id) {
-                cache.forget(id);
+                recorder.cache.forget(id);
                 continue;
             }
             metrics::results_recorded("recorded", decided.recorded.len());
@@ -94,7 +94,7 @@ pub(super) async fn record_batch(
                 snapshots.extend(due_snapshot(&id, &known.health, &decided.health)?);
                 let (organization_id, policy) = (known.organization_id, known.policy.clone());
                 let health = decided.health;
-                cache.put(id, Known { organization_id, policy, health, unreadable: None });
+                recorder.cache.put(id, Known { organization_id, policy, health, unreadable: None });
             }
         }
     }
@@ -150,8 +150,7 @@ fn decide_all(
 
 /// Stores what was decided, and returns the monitors that had moved on: nothing of theirs is stored.
 async fn store_round(
-    store: &Store,
-    cache: &mut Cache,
+    recorder: &mut Recorder<'_>,
     before: &HashMap<MonitorId, Arc<Known>>,
     pending: &ByMonitor,
     round: &BTreeMap<MonitorId, Decided>,
@@ -164,6 +163,7 @@ async fn store_round(
     if appends.is_empty() && dead.is_empty() {
         return Ok(HashSet::new());
     }
+    let Recorder { store, cache, refusals } = recorder;
     let mut beside = Beside::of(before, pending, &decided);
     let (outcome, moved) = if beside.is_empty() && dead.is_empty() {
         // Nothing else is to be stored: the lock is not held while this side is waited for.
@@ -182,8 +182,9 @@ async fn store_round(
             let stored = decided.iter().filter(|(id, _)| !moved.contains(id)).copied();
             beside = Beside::of(before, pending, &stored.collect::<Vec<_>>());
         }
-        beside.save(&mut transaction).await?;
+        let unlogged = beside.save(&mut transaction, refusals).await?;
         transaction.commit().await?;
+        refusals.were_not_logged(unlogged);
         (outcome, moved)
     };
     cache.follow(store, &outcome).await?;

@@ -11,6 +11,7 @@ mod commit;
 mod dead_letter;
 mod decide;
 mod intake;
+mod refusals;
 mod storable;
 
 use std::collections::HashMap;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use cache::Cache;
 use commit::record_batch;
 use intake::Intake;
+use refusals::Refusals;
 
 /// The recorder's name: its consumer group and the owner of its dead letters.
 pub const RECORDER: &str = "recorder";
@@ -113,8 +115,16 @@ async fn announce(consumer: &StreamConsumer, ready: impl FnOnce()) {
     ready();
 }
 
+/// What results are recorded with.
+struct Recorder<'a> {
+    store: &'a Store,
+    cache: Cache,
+    refusals: Refusals,
+}
+
 async fn record(store: &Store, consumer: &StreamConsumer, shutdown: &CancellationToken) {
-    let mut cache = Cache::new(CACHED_MONITORS);
+    let cache = Cache::new(CACHED_MONITORS);
+    let mut recorder = Recorder { store, cache, refusals: Refusals::new() };
     let mut commit_again = interval(COMMIT_AGAIN);
     commit_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut next = tokio::time::Instant::now();
@@ -132,7 +142,7 @@ async fn record(store: &Store, consumer: &StreamConsumer, shutdown: &Cancellatio
                 let taken = Instant::now();
                 next = tokio::time::Instant::now() + PACE;
                 metrics::stage_passed(Stage::Result, messages.len(), waited(&messages));
-                if !record_until_done(store, &mut cache, &messages, shutdown).await {
+                if !record_until_done(&mut recorder, &messages, shutdown).await {
                     break;
                 }
                 let each = vitals::microseconds(taken.elapsed());
@@ -176,8 +186,7 @@ async fn next_messages(
 /// that it refuses alone are found: those are dead letters. One among a thousand takes twenty transactions
 /// to find, and not a thousand, for the results behind them wait.
 async fn record_until_done(
-    store: &Store,
-    cache: &mut Cache,
+    recorder: &mut Recorder<'_>,
     messages: &[OwnedMessage],
     shutdown: &CancellationToken,
 ) -> bool {
@@ -186,7 +195,7 @@ async fn record_until_done(
     while let Some(part) = parts.pop() {
         // A server can be wrong for a moment: the batch has several attempts, and each part one more.
         let attempts = if part.len() == messages.len() { REFUSALS } else { 1 };
-        match store_until_refused(store, cache, Work::Messages(part), attempts, shutdown).await {
+        match store_until_refused(recorder, Work::Messages(part), attempts, shutdown).await {
             Stored::Done => {}
             Stored::ToldToStop => return false,
             Stored::Refused(error) => match part {
@@ -199,7 +208,7 @@ async fn record_until_done(
         }
     }
     // A letter holds nothing that Postgres refuses: bytes, and a detail without control characters.
-    match store_until_refused(store, cache, Work::Refused(&refused), u32::MAX, shutdown).await {
+    match store_until_refused(recorder, Work::Refused(&refused), u32::MAX, shutdown).await {
         Stored::Done => true,
         Stored::ToldToStop | Stored::Refused(_) => false,
     }
@@ -233,8 +242,7 @@ enum Stored {
 /// Stores messages, or their letters, as long as it is Postgres that is at fault; after `attempts` at which it was what is in
 /// them, they are refused.
 async fn store_until_refused(
-    store: &Store,
-    cache: &mut Cache,
+    recorder: &mut Recorder<'_>,
     work: Work<'_>,
     attempts: u32,
     shutdown: &CancellationToken,
@@ -244,12 +252,12 @@ async fn store_until_refused(
     loop {
         let intakes = work.intakes();
         let results = intakes.len();
-        let error: StoreError = match record_batch(store, cache, intakes).await {
+        let error: StoreError = match record_batch(recorder, intakes).await {
             Ok(()) => return Stored::Done,
             Err(error) => error,
         };
         // Whether a commit that failed took effect is not known: what is cached may be behind.
-        cache.clear();
+        recorder.cache.clear();
         tracing::warn!(%error, batch.results = results, "results could not be stored yet");
         if error.blames_the_data() {
             refusals += 1;

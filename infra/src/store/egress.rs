@@ -51,6 +51,34 @@ pub async fn append_refusals(
     Ok(())
 }
 
+/// Counts refusals that are not appended, because the logs of their organizations take so many a minute.
+///
+/// # Errors
+/// [`StoreError::Database`]; then nothing is counted once the transaction is dropped.
+pub async fn count_unlogged_refusals(
+    executor: impl PgExecutor<'_>,
+    refusals: &[(OrganizationId, EgressEvent)],
+) -> Result<(), StoreError> {
+    let range = |event: &EgressEvent| {
+        let EgressEvent::EgressBlocked { range, .. } = event;
+        range.clone()
+    };
+    sqlx::query(
+        "insert into egress_counts as counts
+         select organization, range, count(*), clock_timestamp()
+         from unnest($1::uuid[], $2::text[]) as new (organization, range)
+         group by organization, range order by organization, range
+         on conflict (organization_id, range) do update
+             set blocked = counts.blocked + excluded.blocked,
+                 last_blocked_at = excluded.last_blocked_at",
+    )
+    .bind(refusals.iter().map(|(organization, _)| organization.0).collect::<Vec<_>>())
+    .bind(refusals.iter().map(|(_, event)| range(event)).collect::<Vec<_>>())
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
 /// At most `limit` of an organization's refusals, newest first: those before the sequence `before`.
 ///
 /// # Errors

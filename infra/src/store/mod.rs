@@ -39,7 +39,7 @@ pub use append::{Append, AppendOutcome, Guard, NewEvent, append_batch, append_ba
 pub(crate) use checkpoint::{claim_checkpoint, save_claimed_checkpoint};
 pub use checkpoint::{load_checkpoint, save_checkpoint};
 pub use clock::database_time;
-pub use egress::{append_refusals, count_refusals, read_refusals};
+pub use egress::{append_refusals, count_refusals, count_unlogged_refusals, read_refusals};
 pub use error::StoreError;
 pub use event::{DecodeError, Event};
 pub use irregular::{RecordedBefore, note_irregular_checks, recorded_before, recorded_on_demand};
