@@ -154,28 +154,15 @@ impl Emitter {
     fn take_in(&mut self, Batch { events, position, sealed }: Batch) {
         self.roster.lay_out(sealed);
         for event in &events {
-            self.emit_before(event);
+            let reason = self.drop_reason();
+            if let Some(turn) = turn_before(&mut self.roster, event, now_ms(), reason) {
+                self.emit(turn);
+            }
             super::apply(&mut self.roster, event, now_ms());
         }
         self.roster.lay_out(SealedSecrets::default());
         self.position = self.position.max(position);
         metrics::roster(self.roster.active());
-    }
-
-    /// Emits the turn that a monitor had before an event paused, resumed or archived it. A turn that came before
-    /// another configuration stays due, and is emitted with that one: the secrets of the former configuration may
-    /// be kept no more.
-    fn emit_before(&mut self, event: &Event) {
-        if event.aggregate_type != Monitor::AGGREGATE || event.event_type == "MonitorReconfigured" {
-            return;
-        }
-        let Some(monitor_id) = event.monitor_id() else { return };
-        let (changed_ms, now_ms) = (event.recorded_at.timestamp_millis(), now_ms());
-        let turn =
-            self.roster.take_turn_before((monitor_id, changed_ms), now_ms, self.drop_reason());
-        if let Some(turn) = turn {
-            self.emit(turn);
-        }
     }
 
     /// Why a turn that is too late now is.
@@ -271,3 +258,22 @@ impl Emitter {
         }
     }
 }
+
+/// The turn that a monitor had before an event paused, resumed or archived it, if it was not taken yet. A turn that
+/// came before another configuration stays due, and is emitted with that one: the secrets of the former
+/// configuration may be kept no more.
+fn turn_before(
+    roster: &mut Roster,
+    event: &Event,
+    now_ms: i64,
+    reason: DropReason,
+) -> Option<Turn> {
+    if event.aggregate_type != Monitor::AGGREGATE || event.event_type == "MonitorReconfigured" {
+        return None;
+    }
+    let changed_ms = event.recorded_at.timestamp_millis();
+    roster.take_turn_before((event.monitor_id()?, changed_ms), now_ms, reason)
+}
+
+#[cfg(test)]
+mod tests;
