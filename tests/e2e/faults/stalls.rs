@@ -2,6 +2,7 @@
 //! costs is shown.
 
 mod accounts;
+mod drops;
 mod installation;
 
 use std::time::Duration;
@@ -11,52 +12,52 @@ use pulsetrail_infra::engines::Engine;
 use tokio::time::sleep;
 
 use self::accounts::Accounts;
+use self::drops::Drops;
 use self::installation::{Installation, ROLES};
 use super::{SETTLING, short_or_long};
 
-/// How long a stall lasts.
-const STALLS: [Duration; 3] =
-    [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 const ENGINES: [Engine; 3] = [Engine::Kafka, Engine::Postgres, Engine::ClickHouse];
 
-/// A schedule of a hundred monitors, to which nine hundred are added in bulk, a while before the first stall.
+/// A schedule of a few monitors, to which nine times as many are added in bulk, a while before the first stall.
 struct Scale {
     monitors: usize,
     interval_seconds: u32,
     before: Duration,
     after: Duration,
+    /// How long the stalls last.
+    stalls: &'static [Duration],
     /// From the end of a stall to the next one.
     rest: Duration,
 }
 
-/// The short form has as many checks a second as the long one.
 fn scale() -> Scale {
+    const STALLS: [Duration; 3] =
+        [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
     let (short, long) = (
         Scale {
-            monitors: 50,
-            interval_seconds: 10,
-            before: Duration::from_secs(22),
-            after: Duration::from_secs(9),
-            rest: Duration::from_millis(1_500),
+            monitors: 10,
+            interval_seconds: 5,
+            before: Duration::from_secs(7),
+            after: Duration::from_secs(3),
+            stalls: &STALLS[..2],
+            rest: Duration::from_secs(1),
         },
         Scale {
             monitors: 100,
             interval_seconds: 20,
             before: Duration::from_secs(65),
             after: Duration::from_secs(18),
+            stalls: &STALLS,
             rest: Duration::from_secs(4),
         },
     );
     short_or_long(short, long)
 }
 
-/// Asserts something in `make soak` alone, and nothing in `make test`: beside other tests and a compiler it once
-/// failed with slots that were dropped and counted. That the load was the cause is likely and not shown.
+/// In `make soak` no slot is lost. In `make test` other tests and compilers run beside it, and a machine that is too
+/// slow may drop one: it must be counted, logged and shown.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_stall_of_a_role_or_an_engine_costs_a_slot() {
-    if !is_soak() {
-        return;
-    }
+async fn no_stall_of_a_role_or_an_engine_costs_a_slot_in_silence() {
     let scale = scale();
     let mut installation = Installation::start().await;
     let user = installation.user().await;
@@ -64,24 +65,35 @@ async fn no_stall_of_a_role_or_an_engine_costs_a_slot() {
     sleep(scale.before).await;
     installation.register(&user, 9 * scale.monitors, scale.interval_seconds).await;
     sleep(scale.after).await;
-    for stall in STALLS {
+    for stall in scale.stalls {
         for role in ROLES {
-            installation.stall_role(role, stall).await;
+            installation.stall_role(role, *stall).await;
             sleep(scale.rest).await;
         }
         for engine in ENGINES {
-            installation.stall_engine(engine, stall).await;
+            installation.stall_engine(engine, *stall).await;
             sleep(scale.rest).await;
         }
     }
     let end_ms = installation.until_checked_again().await;
-    let accounts = Accounts::of(&installation.store().await, end_ms).await;
-    println!("{} slots were due", accounts.due.len());
+    let store = installation.store().await;
+    let accounts = Accounts::of(&store, end_ms).await;
+    let (missed, drops) = (accounts.missed(), installation.drops().await);
+    println!("{} slots were due, {} are missed: {drops:?}", accounts.due.len(), missed.len());
     assert!(accounts.due.len() > 20 * scale.monitors);
-    let drops = installation.drops().await;
-    assert_eq!(accounts.missed(), [], "slots without a check; drops: {drops:?}");
     assert_eq!(accounts.twice, [], "slots with two checks");
+    if is_soak() {
+        assert_eq!(missed, [], "slots without a check; drops: {drops:?}");
+    }
+    assert_eq!(drops.hides(&missed), None);
     accounts.until_the_interface_shows_them(&user).await;
+
+    // The control: a check that is taken out of the log is missed, and nothing says why.
+    let taken_out = accounts.take_one_out(&store, &installation.clickhouse()).await;
+    let after = Accounts::of(&store, end_ms).await.missed();
+    assert!(after.contains(&taken_out));
+    let drops = Drops { counted: missed.len() as f64, ..installation.drops().await };
+    assert!(drops.hides(&after).is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

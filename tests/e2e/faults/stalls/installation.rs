@@ -20,6 +20,7 @@ use tokio::time::sleep;
 
 use super::super::engines::{until_kafka_answers, until_postgres_answers};
 use super::super::{SETTLING, prepare};
+use super::drops::Drops;
 
 /// The roles that a slot passes on its way, and the one that shows what became of it.
 pub(super) const ROLES: [&str; 5] = ["prober", "scheduler", "recorder", "relay", "projector"];
@@ -149,12 +150,13 @@ impl Installation {
         now_ms
     }
 
-    /// How many slots were dropped, by the roles that drop any.
-    pub(super) async fn drops(&self) -> [f64; 2] {
-        [
-            self.roles["scheduler"].metric("pulsetrail_scheduler_slots_dropped_total").await,
-            self.roles["prober"].metric("pulsetrail_prober_jobs_dropped_total").await,
-        ]
+    /// What the roles say of slots that they dropped, once they had the time to log it.
+    pub(super) async fn drops(&self) -> Drops {
+        within(SETTLING, "what was counted is logged", async || {
+            let drops = Drops::of(&self.roles).await;
+            drops.silent.is_empty().then_some(drops)
+        })
+        .await
     }
 }
 
