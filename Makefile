@@ -2,7 +2,7 @@
 # instead. See infra/engines/install.sh.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help engines tools test-tools run test demo bench soak lint build
+.PHONY: help engines tools test-tools dashboard dashboard-check run test demo bench soak lint build screenshots
 
 # rustup puts cargo where only new shells look; a distribution's cargo may be older.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
@@ -19,7 +19,13 @@ tools:
 test-tools:
 	@bash infra/engines/install.sh test
 
-build: engines
+dashboard: tools ## Build the web dashboard alone
+	@bash projections/dashboard/build.sh
+
+dashboard-check: tools
+	@bash projections/dashboard/build.sh check
+
+build: engines dashboard
 	@cargo build --release
 
 run: build ## Build and run everything on this machine
@@ -28,15 +34,15 @@ run: build ## Build and run everything on this machine
 demo: build ## Run with sample targets and a signed-up user, on data of its own
 	@exec target/release/pulsetrail up --demo
 
-test: test-tools ## Run every test
+test: test-tools dashboard-check ## Run every test
 	@cargo build -p chdb-server && exec cargo test --workspace
 
-bench: engines ## Measure (ONLY=name for one figure)
+bench: engines dashboard ## Measure (ONLY=name for one figure)
 	@exec cargo bench --quiet --bench bench -- $(ONLY)
 
-soak: test-tools ## Run the long fault, fuzz and browser runs
+soak: test-tools dashboard-check ## Run the long fault, fuzz and browser runs
 	@cargo build --release -p chdb-server && PULSETRAIL_SOAK=1 cargo test --workspace --release
 	@bash probers/fuzz/run.sh 600
 
-lint: tools ## Check format and lints
+lint: tools dashboard-check ## Check format and lints
 	@cargo fmt --all --check && exec cargo clippy --workspace --all-targets -- -D warnings

@@ -6,7 +6,6 @@ mod connect;
 mod dead_letters;
 mod demo;
 mod egress_policy;
-mod home_page;
 mod manners;
 mod operator;
 mod probe_http;

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connect::{Connected, connect_when_there, kafka};
 use crate::probe_http::{self, Readiness, RoleReady};
 use crate::server::ConnectionLimits;
-use crate::{api_document, home_page, manners, server, shutdown};
+use crate::{api_document, manners, server, shutdown};
 
 /// Where `up` and `server` listen unless told otherwise.
 pub(crate) const DEFAULT_LISTEN: SocketAddr =
@@ -237,7 +237,7 @@ pub(crate) async fn serve(
         .merge(pulsetrail_commands::router(commands))
         .merge(pulsetrail_projections::router(queries))
         .merge(api_document::router())
-        .merge(home_page::router())
+        .merge(pulsetrail_projections::dashboard::router())
         .merge(probe_http::router(readiness, metrics));
     ready.set(true);
     let routes = manners::with_manners(routes, settings);

@@ -2,12 +2,12 @@
 # Installs what is missing for one purpose, and says so first. Without network, and in an instant, it finds
 # that all is there.
 #
-#   install.sh build      what compiling needs: Rust and compilers
+#   install.sh build      what building needs: Rust, compilers, and Node with npm for the dashboard
 #   install.sh run        that, and the private engines: PostgreSQL, Kafka with Java, libchdb
-#   install.sh test       that, and what only tests use: Schemathesis, nftables, curl
+#   install.sh test       that, and what only tests use: Schemathesis, Chromium, nftables, curl
 #
 # As root on Debian or Ubuntu it uses apt-get. Rust comes as the distribution's package `rustup`, else by
-# rustup's own installer, which needs no root. Kafka and libchdb go to
+# rustup's own installer, which needs no root. Kafka, libchdb and a newer Node go to
 # ${XDG_CACHE_HOME:-~/.cache}/pulsetrail/engines/<name>-<version>; a folder gets its name only when it is
 # complete. With PULSETRAIL_INSTALL=no nothing is installed, and what is missing is named.
 set -euo pipefail
@@ -38,16 +38,17 @@ case "${PULSETRAIL_INSTALL:-yes}" in
     ;;
 esac
 
-for part in rust tools kafka chdb schemathesis; do
+for part in rust tools node kafka chdb schemathesis; do
   # shellcheck source=/dev/null
   . "$here/$part.sh"
 done
 
 install_tools
-if runs && may_install; then
+if may_install && { runs || ! has_node; }; then
   mkdir -p "$engines"
   exec 9>"$engines/.lock"
   if has flock; then flock 9; fi # Two installations at once: the second finds all done.
+  install_node
   if needs_kafka; then install_kafka; fi
   if needs_chdb; then install_chdb; fi
   if tests; then install_schemathesis; fi

@@ -33,6 +33,8 @@ has_java() {
   [ "${version:-0}" -ge 17 ]
 }
 
+has_chromium() { has chromium || has google-chrome || has chromium-browser; }
+
 # Prints the names of what is missing, as Debian calls the packages.
 missing_packages() {
   has cmake || echo cmake
@@ -47,15 +49,16 @@ missing_packages() {
     has_java || echo default-jre-headless
     has_kafka || has mvn || echo maven
   fi
-  if needs_chdb && ! has_chdb && chdb_exists; then
-    has npm || echo npm
-    has node || echo nodejs
-  fi
+  # The dashboard is built with npm; a Node that is too old for it still runs npm.
+  has npm || echo npm
+  has node || echo nodejs
   if tests; then
     has curl || echo curl
     # Tests ask the DNS with dig, and speak TLS with servers of openssl.
     has dig || echo bind9-dnsutils
     has openssl || echo openssl
+    # Tests use the dashboard in a browser.
+    has_chromium || echo chromium
     has_schemathesis || python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv
     # One test has nft read the rules that are made for it; it does without if nft cannot be installed.
     if can_apt && ! has nft; then echo nftables; fi
@@ -65,6 +68,7 @@ missing_packages() {
 # Prints what is missing and is no package, if nothing may be installed.
 missing_downloads() {
   if may_install; then return 0; fi
+  if ! has_node; then node_folder; fi
   if needs_kafka && ! has_kafka; then kafka_folder; fi
   if needs_chdb && ! has_chdb && chdb_exists; then chdb_folder; fi
   if tests && ! has_schemathesis; then schemathesis_folder; fi

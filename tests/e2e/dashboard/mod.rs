@@ -1,0 +1,4 @@
+//! The web dashboard.
+
+mod browser;
+mod files;
