@@ -37,6 +37,9 @@ demo: build ## Run with sample targets and a signed-up user, on data of its own
 test: test-tools dashboard-check ## Run every test
 	@cargo build -p chdb-server && exec cargo test --workspace
 
+screenshots: test-tools dashboard-check ## Take pictures of every page of the dashboard
+	@cargo build --workspace && exec bash projections/dashboard/screenshots.sh
+
 bench: engines dashboard ## Measure (ONLY=name for one figure)
 	@exec cargo bench --quiet --bench bench -- $(ONLY)
 

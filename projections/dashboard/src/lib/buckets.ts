@@ -1,7 +1,7 @@
 // Checks put together by time, for a chart.
 
 import { percentile } from './format';
-import type { StoredCheck } from './types';
+import type { LatencyBucket, StoredCheck } from './types';
 
 /** Times in seconds, and p99, p95 and p50 in ms; null where no check of the bucket succeeded. */
 export type Series = [number[], (number | null)[], (number | null)[], (number | null)[]];
@@ -33,4 +33,14 @@ export function buckets(checks: readonly StoredCheck[], count: number): Series {
     series[3].push(value(0.5));
   }
   return series;
+}
+
+/** The same out of what the analytics answer. */
+export function seriesOf(latency: readonly LatencyBucket[]): Series {
+  return [
+    latency.map(({ at }) => Date.parse(at) / 1000),
+    latency.map(({ p99_ms }) => p99_ms ?? null),
+    latency.map(({ p95_ms }) => p95_ms ?? null),
+    latency.map(({ p50_ms }) => p50_ms ?? null),
+  ];
 }

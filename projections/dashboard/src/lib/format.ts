@@ -2,10 +2,9 @@
 
 import type { Monitor, StoredCheck, Target, Timings, Uptime } from './types';
 
-/** An uptime as the API writes it; rounded down, so that 100 % means that nothing was missing. */
-export function percent(uptime: Uptime | undefined): string {
-  if (!uptime) return '–';
-  const text = uptime.uptime_percent ?? floored(uptime.uptime_ratio);
+/** An uptime as the API writes it; rounded down as the API does, so that 100 % means that nothing was missing. */
+export function percent(uptime: Pick<Uptime, 'uptime_percent' | 'uptime_ratio'> | undefined | null): string {
+  const text = uptime?.uptime_percent ?? floored(uptime?.uptime_ratio);
   return text === null ? '–' : `${text}%`;
 }
 

@@ -30,6 +30,8 @@ interface LiveStatus {
 
 export class MonitorStore {
   readonly rows = new Map<string, Row>();
+  /** Counts the changes besides new checks: what a list is sorted and counted by. */
+  changes = 0;
   #position = 0;
   #statuses = new Map<string, LiveStatus>();
   #archived = new Map<string, number>();
@@ -92,6 +94,7 @@ export class MonitorStore {
     const monitor = newer ? { ...loaded, status: live.status, status_since: live.since } : loaded;
     const early = this.#early.get(loaded.id) ?? [];
     this.#early.delete(loaded.id);
+    this.changes += 1;
     const row = before ?? { monitor, checks: [], checksLoaded: false };
     this.rows.set(loaded.id, { ...row, monitor, checks: mergeChecks(row.checks, early) });
   }
@@ -146,6 +149,7 @@ export class MonitorStore {
     if (!row) return true;
     // A late result of a paused monitor changes what it will be, not what is shown.
     if (row.monitor.paused) return false;
+    this.changes += 1;
     this.rows.set(id, { ...row, monitor: { ...row.monitor, status, status_since: String(since) } });
     return false;
   }
@@ -157,7 +161,7 @@ export class MonitorStore {
   }
 
   #forget(id: string): void {
-    this.rows.delete(id);
+    if (this.rows.delete(id)) this.changes += 1;
     this.#checkedAt.delete(id);
     this.#statuses.delete(id);
     this.#firstCheckCounts.delete(id);

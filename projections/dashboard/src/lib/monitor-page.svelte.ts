@@ -1,11 +1,16 @@
 // What the page of one monitor needs beside its row: its checks, its uptimes, and its newest events.
 
+import { analytics, learnFrom } from './analytics.svelte';
 import { get } from './api';
 import { mergeChecks } from './merge';
-import type { Page, StoredCheck, Uptime } from './types';
+import type { Latency, Outages, Page, StoredCheck, Uptime, UptimeByDay } from './types';
 
 /** Checks that the page holds at most. */
 export const MOST = 1000;
+/** What the page can show: `latest` are the newest checks, the others come from the analytics. */
+export const RANGES = ['latest', '24h', '7d', '30d', '90d', '365d'] as const;
+export type Range = (typeof RANGES)[number];
+
 export const UPTIME_WINDOWS = ['24h', '7d', '30d', '90d'] as const;
 export type UptimeWindow = (typeof UPTIME_WINDOWS)[number];
 
@@ -14,6 +19,9 @@ export class MonitorData {
   state = $state<'loading' | 'ready' | 'failed'>('loading');
   error = $state.raw<unknown>(null);
   uptimes = $state.raw<Partial<Record<UptimeWindow, Uptime>>>({});
+  /** The last 90 days, oldest first. */
+  days = $state.raw<readonly Uptime[] | null>(null);
+  outages = $state.raw<Outages | null>(null);
 
   constructor(readonly id: string) {}
 
@@ -35,14 +43,24 @@ export class MonitorData {
   }
 
   async loadUptimes(): Promise<void> {
-    const loaded = await Promise.all(
-      UPTIME_WINDOWS.map(async (window) => {
-        const uptime = await get<Uptime>(`/api/v1/monitors/${this.id}/uptime?window=${window}`).catch(() => null);
-        return [window, uptime] as const;
-      }),
-    );
-    this.uptimes = { ...this.uptimes, ...Object.fromEntries(loaded.filter(([, uptime]) => uptime !== null)) };
+    const uptimeOf = (query: string): Promise<UptimeByDay> => get(`/api/v1/monitors/${this.id}/uptime?window=${query}`);
+    try {
+      const has = analytics.has ?? learnFrom(await uptimeOf('24h'));
+      const days = has ? '&by=day' : '';
+      const [day, week, month, quarter] = await Promise.all(['24h', '7d', '30d', `90d${days}`].map(uptimeOf));
+      if (day && week && month && quarter) this.uptimes = { '24h': day, '7d': week, '30d': month, '90d': quarter };
+      this.days = quarter?.buckets ?? null;
+      if (has) this.outages = await get<Outages>(`/api/v1/monitors/${this.id}/outages?window=90d&limit=20`);
+    } catch {
+      // They stay as they are until the next time.
+    }
   }
+}
+
+/** The latency of a range, of one region or of all. */
+export function loadLatency(id: string, range: Range, region: string): Promise<Latency> {
+  const of = region === '' ? '' : `&region=${encodeURIComponent(region)}`;
+  return get<Latency>(`/api/v1/monitors/${id}/latency?window=${range}&phase=total${of}`);
 }
 
 /** Each region's newest check, oldest region name first. */

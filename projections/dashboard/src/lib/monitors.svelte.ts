@@ -1,33 +1,36 @@
 // The organization's monitors, loaded once and kept up to date by the feed.
 
+import { analytics, learnFrom } from './analytics.svelte';
 import { ApiError, get } from './api';
 import { openFeed } from './feed.svelte';
 import { MonitorStore, RECENT, type Row } from './merge';
-import type { Monitor, OrganizationUptime, Page, StoredCheck, Uptime } from './types';
+import type { ListedMonitor, Monitor, OrganizationUptime, Page, StoredCheck } from './types';
 
 let store = new MonitorStore();
 
 type Loading = 'loading' | 'ready' | 'failed';
 
-/** `version` counts every change; what reads rows reads it, too. Pictures are drawn at most once a frame. */
-export const monitors = $state<{ version: number; state: Loading; error: unknown }>({
+/** `version` counts every change, and `changes` those besides new checks; what reads rows reads one of them, too. Both
+ *  move at most once a frame: 200 events a second redraw the rows in view, and do not sort the list 200 times. */
+export const monitors = $state<{ version: number; changes: number; state: Loading; error: unknown }>({
   version: 0,
+  changes: 0,
   state: 'loading',
   error: null,
 });
 
-export const WINDOWS = ['24h', '30d', '90d'] as const;
-export type Window = (typeof WINDOWS)[number];
+/** What the analytics say of a monitor: they follow the log, and are asked for again from time to time. */
+export type Figures = Pick<ListedMonitor, 'uptime' | 'latency'>;
 
-/** Uptimes of all monitors by window. */
-class Uptimes {
-  value = $state.raw<Partial<Record<Window, Map<string, Uptime>>>>({});
+class FiguresOfMonitors {
+  value = $state.raw<ReadonlyMap<string, Figures>>(new Map());
 }
-export const uptimes = new Uptimes();
+export const figures = new FiguresOfMonitors();
 
+/** All rows; read again when anything but their checks changed. */
 export function allRows(): Row[] {
-  void monitors.version;
-  return [...store.rows.values()];
+  void monitors.changes;
+  return [...store.rows.values()].filter(({ monitor }) => !hidden.has(monitor.id));
 }
 
 export function rowOf(id: string): Row | undefined {
@@ -36,6 +39,7 @@ export function rowOf(id: string): Row | undefined {
 }
 
 let drawn = true;
+let drawnChanges = 0;
 function changed(): void {
   if (!drawn) return;
   drawn = false;
@@ -43,6 +47,8 @@ function changed(): void {
     if (drawn) return;
     drawn = true;
     monitors.version += 1;
+    if (store.changes !== drawnChanges) monitors.changes += 1;
+    drawnChanges = store.changes;
   };
   // A page in the background draws no frames, and must not fall behind.
   requestAnimationFrame(draw);
@@ -68,7 +74,7 @@ export function followMonitors(): void {
   });
   // The list is there before the feed, or without it.
   void loadMonitors();
-  setInterval(() => void loadUptimes(), 60_000);
+  setInterval(() => void loadFigures(), 60_000);
 }
 
 /** The newest call counts: an older one that is still under way adds nothing that is missing in it. */
@@ -92,17 +98,52 @@ export async function loadMonitors(): Promise<void> {
   } finally {
     changed();
   }
-  void loadUptimes();
+  void loadFigures();
 }
 
-export async function loadUptimes(): Promise<void> {
-  if (store.rows.size === 0) return;
-  for (const window of WINDOWS) {
-    const loaded = await get<OrganizationUptime>(`/api/v1/uptime?window=${window}`).catch(() => null);
-    if (loaded === null) return;
-    const byMonitor = new Map(loaded.monitors.map((uptime) => [uptime.monitor_id, uptime as Uptime]));
-    uptimes.value = { ...uptimes.value, [window]: byMonitor };
+/** Monitors whose figures come in one answer. */
+const FIGURES = 200;
+let loadingFigures = false;
+
+/** Loads the figures of all monitors. What fails stays as it is until the next time: the list is good without. */
+export async function loadFigures(): Promise<void> {
+  if (loadingFigures || store.rows.size === 0) return;
+  loadingFigures = true;
+  try {
+    if (analytics.has ?? learnFrom(await uptimeOf('24h'))) await loadPages();
+    else await loadUptimes();
+  } catch {
+    // The next time.
+  } finally {
+    loadingFigures = false;
   }
+}
+
+const uptimeOf = (window: string): Promise<OrganizationUptime> => get(`/api/v1/uptime?window=${window}`);
+
+async function loadPages(): Promise<void> {
+  const next = new Map(figures.value);
+  let cursor = '';
+  do {
+    const path = `/api/v1/monitors?include=uptime,latency&limit=${FIGURES}${cursor}`;
+    const page = await get<Page<ListedMonitor>>(path);
+    for (const { id, uptime, latency } of page.items) next.set(id, { uptime: uptime ?? null, latency: latency ?? null });
+    figures.value = new Map(next);
+    cursor = page.next_cursor ? `&cursor=${encodeURIComponent(page.next_cursor)}` : '';
+  } while (cursor !== '');
+}
+
+/** The same from a server that has uptimes alone. */
+async function loadUptimes(): Promise<void> {
+  const [day, month, quarter] = [await uptimeOf('24h'), await uptimeOf('30d'), await uptimeOf('90d')];
+  const byId = (answer: OrganizationUptime) => new Map(answer.monitors.map((uptime) => [uptime.monitor_id, uptime]));
+  const [months, quarters] = [byId(month), byId(quarter)];
+  figures.value = new Map(
+    day.monitors.flatMap((uptime) => {
+      const [of30, of90] = [months.get(uptime.monitor_id), quarters.get(uptime.monitor_id)];
+      return of30 && of90 ? [[uptime.monitor_id, { uptime: { '24h': uptime, '30d': of30, '90d': of90 } }]] : [];
+    }),
+  );
 }
 
 /** Above this many, the whole list is read instead of one monitor after the other. */
@@ -144,14 +185,13 @@ export function takeMonitor(monitor: Monitor): void {
 /** Takes a monitor out of the list at once, before the server was asked; `loadMonitors` brings it back. */
 export function hideMonitor(id: string): void {
   hidden.add(id);
-  changed();
+  monitors.changes += 1;
 }
 export function showMonitor(id: string): void {
   hidden.delete(id);
-  changed();
+  monitors.changes += 1;
 }
 const hidden = new Set<string>();
-export const isHidden = (id: string): boolean => hidden.has(id);
 
 const wanted: string[] = [];
 const asked = new Set<string>();

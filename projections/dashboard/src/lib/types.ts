@@ -205,12 +205,50 @@ export interface Uptime {
   checks_up: number;
   outages: number;
 }
-export interface MonitorUptime extends Uptime {
-  monitor_id: string;
-  name: string;
+export interface UptimeByDay extends Uptime {
+  buckets?: Uptime[];
 }
 export interface OrganizationUptime extends Uptime {
-  monitors: MonitorUptime[];
+  monitors: (Uptime & { monitor_id: string })[];
+}
+/** A window of a listed monitor's uptime. */
+export interface WindowFigures {
+  uptime_ratio?: number | null;
+  uptime_percent?: string | null;
+  down_seconds: number;
+  outages: number;
+}
+/** A monitor in a list, with figures. */
+export interface ListedMonitor extends Monitor {
+  uptime?: Record<'24h' | '30d' | '90d', WindowFigures> | null;
+  latency?: { count: number; p50_ms?: number | null; p95_ms?: number | null } | null;
+}
+
+export interface LatencyBucket {
+  at: string;
+  count: number;
+  p50_ms?: number | null;
+  p95_ms?: number | null;
+  p99_ms?: number | null;
+  max_ms?: number | null;
+}
+export interface Latency {
+  from: string;
+  to: string;
+  step_seconds: number;
+  buckets: LatencyBucket[];
+}
+export interface Outage {
+  monitor_id: string;
+  started_at: string;
+  ended_at?: string | null;
+  duration_seconds: number;
+  cause?: string | null;
+  detail?: string | null;
+}
+export interface Outages extends Page<Outage> {
+  mttr_seconds?: number | null;
+  mtbf_seconds?: number | null;
 }
 
 export interface Member {
