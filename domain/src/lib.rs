@@ -14,6 +14,7 @@ mod region;
 mod role;
 pub mod schedule;
 pub mod slot;
+pub mod uptime;
 
 pub use ids::{
     ApiKeyId, CheckId, InvitationId, MonitorId, OrganizationId, Position, SecretId, SessionId,

@@ -6,7 +6,7 @@ use chrono::{Duration, Utc};
 use pulsetrail_domain::check::CheckResult;
 use pulsetrail_domain::health::HealthEvent;
 use pulsetrail_domain::{CheckId, MonitorId, OrganizationId, Timestamp};
-use pulsetrail_infra::store::{NewEvent, Store, recorded_before};
+use pulsetrail_infra::store::{NewEvent, Store, position_at, recorded_before};
 use uuid::Uuid;
 
 use crate::corner;
@@ -94,6 +94,20 @@ async fn a_check_is_found_again_after_the_clock_went_back() {
     for slot in slots {
         assert_eq!(history.found(&[slot]).await, [true], "{slot}");
     }
+    // The position that the log had reached; of a moment that was there twice, the later one.
+    let reached = async |moment| position_at(&history.store.read, moment).await.unwrap().0;
+    let recorded: Vec<(i64, Timestamp)> =
+        sqlx::query_as("select position, recorded_at from events order by position")
+            .fetch_all(&history.store.read)
+            .await
+            .unwrap();
+    for slot in slots.into_iter().chain([minute(-11, 0), minute(0, 30), minute(1, 10)]) {
+        let newest = recorded.iter().rfind(|(_, recorded_at)| *recorded_at <= slot);
+        let newest = newest.map_or(0, |(position, _)| *position);
+        assert_eq!(reached(slot).await, newest, "{slot}");
+    }
+    assert_eq!(reached(minute(-11, 0)).await, 0);
+
     let others = [minute(-11, 0), minute(0, 30), minute(1, 10), minute(24 * 30, 10)];
     assert_eq!(history.found(&others).await, [false; 4]);
 
@@ -105,4 +119,7 @@ async fn a_check_is_found_again_after_the_clock_went_back() {
     // The positive control: where it is not known that the clock went back, checks are missed.
     sqlx::query("delete from clock_setbacks").execute(&history.store.write).await.unwrap();
     assert_eq!(history.found(&[minute(24 * 30, 0)]).await, [false]);
+    let unknown_setbacks = position_at(&history.store.read, minute(1, 0)).await.unwrap().0;
+    let newest = recorded.iter().rfind(|(_, recorded_at)| *recorded_at <= minute(1, 0)).unwrap();
+    assert_ne!(unknown_setbacks, newest.0);
 }

@@ -103,6 +103,19 @@ impl SlotRun {
         let slots = (self.last_ms - self.first_ms) / self.interval_ms + 1;
         u64::try_from(slots).unwrap_or_default() * self.regions.len() as u64
     }
+
+    /// The same run, as far as its slots lie from `from_ms` on and before `to_ms`; none if none do.
+    #[must_use]
+    pub fn within(&self, from_ms: i64, to_ms: i64) -> Option<Self> {
+        let skipped = from_ms.saturating_sub(self.first_ms).max(0);
+        let skipped = skipped.saturating_add((-skipped).rem_euclid(self.interval_ms));
+        let first_ms = self.first_ms.saturating_add(skipped);
+        let last_ms = self.last_ms.min(to_ms.saturating_sub(1));
+        (first_ms <= last_ms).then(|| {
+            let last_ms = last_ms - (last_ms - first_ms) % self.interval_ms;
+            Self { first_ms, last_ms, ..self.clone() }
+        })
+    }
 }
 
 /// The slots of `monitor` that were due within `window`, in order of time and each once, from the

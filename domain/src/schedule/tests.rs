@@ -199,3 +199,21 @@ fn a_heartbeat_has_no_slots() {
     let history = [(5, Change::Registered(silent))];
     assert_eq!(slots_due(MonitorId::default(), history, window), []);
 }
+
+#[test]
+fn a_run_is_the_sum_of_its_parts() {
+    let run =
+        SlotRun { first_ms: 7, last_ms: 97, interval_ms: 10, regions: vec![Region::default()] };
+    let slots =
+        |from_ms, to_ms| run.within(from_ms, to_ms).map(|part| (part.first_ms, part.last_ms));
+    assert_eq!(slots(i64::MIN, i64::MAX), Some((7, 97)));
+    assert_eq!(slots(8, 17), None);
+    assert_eq!(slots(8, 18), Some((17, 17)));
+    assert_eq!(slots(17, 97), Some((17, 87)));
+    assert_eq!(slots(98, 200), None);
+    for border in 0..110 {
+        let parts = [run.within(0, border), run.within(border, 200)];
+        let checks: u64 = parts.iter().flatten().map(SlotRun::checks).sum();
+        assert_eq!(checks, run.checks(), "{border}");
+    }
+}

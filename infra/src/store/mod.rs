@@ -16,6 +16,7 @@ mod monitor_log;
 mod monitor_view;
 mod monitors;
 mod page;
+mod position_at;
 mod read;
 mod replay;
 mod scheduler_progress;
@@ -47,6 +48,7 @@ pub use monitor_history::{read_monitors_after, read_organization_between};
 pub use monitor_view::MonitorViewWriter;
 pub use monitors::{MonitorCommands, MonitorFailure};
 pub use page::read_page_of_type;
+pub use position_at::position_at;
 pub use read::{
     EventWithMetadata, head, monitors_between, read_after, read_aggregate, read_aggregates,
 };

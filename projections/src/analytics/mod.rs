@@ -5,8 +5,9 @@ mod schedule_row;
 mod transition_row;
 
 pub(crate) use check_row::{CheckRow, UnreadableCheck};
+pub(crate) use pulsetrail_domain::uptime::Status;
 pub(crate) use schedule_row::ScheduleRow;
-pub(crate) use transition_row::{Status, TransitionKind, TransitionRow};
+pub(crate) use transition_row::{TransitionKind, TransitionRow};
 
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as NameError, StrDeserializer};

@@ -5,24 +5,6 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What is known of a monitor at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Status {
-    /// Nothing yet: it was just registered or resumed.
-    Pending,
-    /// It answers.
-    Up,
-    /// It does not.
-    Down,
-    /// Nothing any more: results are overdue.
-    Unknown,
-    /// It is not checked for now.
-    Paused,
-    /// It is not checked any more.
-    Archived,
-}
-
 /// What changed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

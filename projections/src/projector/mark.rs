@@ -35,17 +35,17 @@ struct ProjectedRow {
 
 /// What the tables hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Contents {
+pub(crate) struct Contents {
     /// Which filling of the tables it is.
     pub(super) generation: Uuid,
     /// Every event up to there is in them.
-    pub(super) position: Position,
+    pub(crate) position: Position,
     /// Names the event at that position.
     fingerprint: String,
 }
 
 /// Reads what the tables hold; nothing where they are without a birth.
-pub(super) async fn contents(client: &Client) -> Result<Option<Contents>, ClickHouseError> {
+pub(crate) async fn contents(client: &Client) -> Result<Option<Contents>, ClickHouseError> {
     let rows: Vec<ProjectedRow> = client
         .query(
             "select generation, kind, position, fingerprint from projected final

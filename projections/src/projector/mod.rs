@@ -14,6 +14,8 @@ mod resume;
 mod retries;
 mod timeline;
 
+pub(crate) use mark::contents;
+
 use std::time::Duration;
 
 use clickhouse::Client;

@@ -9,6 +9,18 @@ use pulsetrail_infra::http::Problem;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MonitorCursor(pub(super) MonitorId);
 
+/// After a monitor, in the uptimes of an organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UptimeCursor(pub(super) MonitorId);
+
+/// Before an outage, newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct OutageCursor {
+    /// In microseconds since the epoch.
+    pub(super) started_at: i64,
+    pub(super) monitor_id: MonitorId,
+}
+
 /// Before a check, newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CheckCursor {
@@ -31,6 +43,37 @@ impl BlockCursor {
     pub(super) fn decode(text: &str) -> Result<Self, Problem> {
         let sequence = fields(text, "blocks").and_then(|sequence| sequence.parse().ok());
         sequence.map(Self).ok_or_else(unknown)
+    }
+}
+
+impl UptimeCursor {
+    pub(super) fn encode(self) -> String {
+        URL_SAFE_NO_PAD.encode(format!("uptime:{}", self.0))
+    }
+
+    /// # Errors
+    /// 400 for what this list did not give out.
+    pub(super) fn decode(text: &str) -> Result<Self, Problem> {
+        let id = fields(text, "uptime").and_then(|id| id.parse().ok());
+        id.map(Self).ok_or_else(unknown)
+    }
+}
+
+impl OutageCursor {
+    pub(super) fn encode(self) -> String {
+        URL_SAFE_NO_PAD.encode(format!("outages:{}:{}", self.started_at, self.monitor_id))
+    }
+
+    /// # Errors
+    /// 400 for what this list did not give out.
+    pub(super) fn decode(text: &str) -> Result<Self, Problem> {
+        let parse = || {
+            let fields = fields(text, "outages")?;
+            let (started_at, monitor_id) = fields.split_once(':')?;
+            let started_at = started_at.parse().ok()?;
+            Some(Self { started_at, monitor_id: monitor_id.parse().ok()? })
+        };
+        parse().ok_or_else(unknown)
     }
 }
 
@@ -90,6 +133,11 @@ mod tests {
         assert_eq!(CheckCursor::decode(&check.encode()).unwrap(), check);
         assert_eq!(BlockCursor::decode(&BlockCursor(9).encode()).unwrap(), BlockCursor(9));
         assert_eq!(BlockCursor::decode(&monitor.encode()).unwrap_err().status, 400);
+        let uptime = UptimeCursor(MonitorId(Uuid::from_u128(7)));
+        assert_eq!(UptimeCursor::decode(&uptime.encode()).unwrap(), uptime);
+        assert_eq!(UptimeCursor::decode(&monitor.encode()).unwrap_err().status, 400);
+        let outage = OutageCursor { started_at: -5, monitor_id: MonitorId(Uuid::from_u128(7)) };
+        assert_eq!(OutageCursor::decode(&outage.encode()).unwrap(), outage);
     }
 
     #[test]

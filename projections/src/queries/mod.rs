@@ -3,10 +3,14 @@
 
 mod checks;
 mod cursor;
+mod density;
 mod egress;
 mod events;
 mod extract;
+mod figures;
+mod latency;
 mod monitors;
+mod step;
 mod uptime;
 
 use std::sync::Arc;
@@ -100,6 +104,10 @@ pub fn documented_router() -> OpenApiRouter<QueryState> {
         .routes(routes!(uptime::of_monitor))
         .routes(routes!(events::list))
         .routes(routes!(uptime::of_organization))
+        .routes(routes!(uptime::outages::of_monitor))
+        .routes(routes!(uptime::outages::of_organization))
+        .routes(routes!(latency::of_monitor))
+        .routes(routes!(density::show))
         .routes(routes!(egress::policy))
         .routes(routes!(egress::blocks))
         .routes(routes!(system::show))
@@ -114,12 +122,16 @@ pub fn documented_router() -> OpenApiRouter<QueryState> {
 
 /// The schemas of the bodies that these routes give.
 pub fn components(components: &mut Components) {
-    components.add::<Page<MonitorBody>>();
+    components.add::<MonitorBody>();
+    components.add::<Page<figures::ListedMonitor>>();
     components.add::<Page<checks::CheckBody>>();
     components.add::<system::SystemBody>();
     components.add::<system::PublicSystemBody>();
     components.add::<uptime::UptimeBody>();
     components.add::<uptime::OrganizationUptimeBody>();
+    components.add::<uptime::outages::OutagesBody>();
+    components.add::<latency::LatencyBody>();
+    components.add::<density::DensityBody>();
     components.add::<Page<events::EventBody>>();
     components.add::<live::tickets::TicketBody>();
     components.add::<egress::PolicyBody>();

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::QueryState;
 use super::cursor::MonitorCursor;
 use super::extract::{MonitorPath, NoParameters, Parameters, page_limit};
+use super::figures::{Include, ListedMonitor, add_figures};
 use crate::analytics::name_of;
 
 /// Which monitors are listed: those for which every given parameter holds.
@@ -24,6 +25,8 @@ pub(super) struct ListParameters {
     q: Option<String>,
     /// `key` or `key:value`.
     tag: Option<String>,
+    /// Figures beside each monitor, with commas between them.
+    include: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
 }
@@ -49,18 +52,20 @@ enum ListedStatus {
         ("status" = Option<String>, Query, description = "Only those with this status.", pattern = "^(pending|up|down|unknown|paused)$"),
         ("q" = Option<String>, Query, description = "Only those with this text in their name or address."),
         ("tag" = Option<String>, Query, description = "Only those with this tag: `key` or `key:value`."),
+        ("include" = Option<String>, Query, description = "Figures beside each monitor: some of uptime, latency and recent, with commas.", pattern = "^(uptime|latency|recent)(,(uptime|latency|recent))*$"),
         ("limit" = Option<u16>, Query, description = "Items on a page; 100 where it is left out.", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before."),
     ),
-    responses((status = 200, description = "A page of monitors.", body = ref(pulsetrail_infra::http::schema_of::<Page<MonitorBody>>()))),
+    responses((status = 200, description = "A page of monitors.", body = ref(pulsetrail_infra::http::schema_of::<Page<ListedMonitor>>()))),
     security(("bearer" = []), ("cookie" = [])),
 )]
 pub(super) async fn list(
     identity: Identity,
     State(state): State<QueryState>,
     Parameters(parameters): Parameters<ListParameters>,
-) -> Result<Json<Page<MonitorBody>>, Problem> {
+) -> Result<Json<Page<ListedMonitor>>, Problem> {
     let limit = page_limit(parameters.limit)?;
+    let include = Include::parse(parameters.include.as_deref())?;
     let after = parameters.cursor.as_deref().map(MonitorCursor::decode).transpose()?;
     let tag = parameters.tag.as_deref();
     let (tag_key, tag_value) = tag.and_then(|tag| tag.split_once(':')).unzip();
@@ -94,7 +99,10 @@ pub(super) async fn list(
         .iter()
         .map(|row| Ok(MonitorBody::from_row(row)?.probed_by(probers)))
         .collect::<Result<_, sqlx::Error>>()?;
-    Ok(Json(Page::new(monitors, limit, |monitor: &MonitorBody| MonitorCursor(monitor.id).encode())))
+    let page =
+        Page::new(monitors, limit, |monitor: &MonitorBody| MonitorCursor(monitor.id).encode());
+    let items = add_figures(&state, identity.organization_id, page.items, include).await?;
+    Ok(Json(Page { items, next_cursor: page.next_cursor }))
 }
 
 /// Shows a monitor; 404 of one that is archived.

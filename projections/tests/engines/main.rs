@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it cannot go on")]
 
 mod cell;
+mod figures;
 mod history;
 mod live;
 mod live_limits;

@@ -81,7 +81,7 @@ async fn the_uptime_of_more_monitors_than_are_read_at_a_time_is_whole() {
     let first = reader.monitor(0, "first", json!({})).await;
     sqlx::query(
         "with copies as (
-            select gen_random_uuid() as id, payload, organization_id from events, generate_series(1, 1100)
+            select gen_random_uuid() as id, payload, organization_id from events, generate_series(1, 600)
             where event_type = 'MonitorRegistered' and organization_id = $1)
          insert into events (aggregate_type, aggregate_id, sequence, organization_id, event_type,
                              event_version, payload, metadata, recorded_at)
@@ -104,12 +104,194 @@ async fn the_uptime_of_more_monitors_than_are_read_at_a_time_is_whole() {
         monitors.iter().map(|one| one["monitor_id"].as_str().unwrap()).collect();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!((monitors.len(), ids.len()), (1_101, 1_101));
+    assert_eq!((monitors.len(), ids.len()), (601, 601));
     assert_eq!((number(&all, "up_seconds"), number(&all, "down_seconds")), (60.0, 60.0));
-    assert_eq!(number(&all, "unknown_seconds"), 1_101.0 * 180.0 - 120.0);
+    assert_eq!(number(&all, "unknown_seconds"), 601.0 * 180.0 - 120.0);
     assert_eq!((&all["checks_total"], &all["outages"]), (&json!(1), &json!(1)));
+    assert_eq!(all["next_cursor"], Value::Null);
+
+    // Listed page by page; the totals are those of all.
+    let mut listed: Vec<String> = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = reader.read(&format!("/api/v1/uptime?{window}&limit=350{cursor}")).await;
+        assert_eq!(number(&page, "unknown_seconds"), number(&all, "unknown_seconds"));
+        let ids = page["monitors"].as_array().unwrap().iter();
+        listed.extend(ids.map(|one| one["monitor_id"].as_str().unwrap().to_owned()));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    listed.sort_unstable();
+    assert_eq!(listed, ids);
     let of_first = monitors.iter().find(|one| one["monitor_id"] == json!(first.id)).unwrap();
     assert_eq!((number(of_first, "down_seconds"), &of_first["name"]), (60.0, &json!("first")));
+}
+
+/// The values of a field of each bucket.
+fn in_buckets<'a>(uptime: &'a Value, field: &str) -> Vec<&'a Value> {
+    uptime["buckets"].as_array().unwrap().iter().map(|bucket| &bucket[field]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn buckets_are_days_or_hours_of_a_time_zone_and_add_up_to_the_window() {
+    let cell = Cell::start().await;
+    let reader = cell.reader().await;
+    // 2026-01-01T00:00:00Z is 05:30 in Kolkata.
+    let monitor = reader.monitor(0, "shop", json!({})).await;
+    for slot in 0..180 {
+        monitor.check(slot * 60, if (30..60).contains(&slot) { "down" } else { "up" }).await;
+        match slot {
+            30 => monitor.went_down(1_800).await,
+            60 => monitor.recovered(1_800, 3_600).await,
+            _ => 0,
+        };
+    }
+    cell.projected().await;
+    let window = "from=2025-12-31T18:00:00Z&to=2026-01-01T03:00:00Z";
+    let path = monitor.path(&format!("/uptime?{window}&by=day&tz=Asia/Kolkata"));
+    let days = reader.read(&path).await;
+    assert_eq!(in_buckets(&days, "from"), ["2025-12-31T18:00:00Z", "2025-12-31T18:30:00Z"]);
+    assert_eq!(in_buckets(&days, "to"), ["2025-12-31T18:30:00Z", "2026-01-01T03:00:00Z"]);
+    assert_eq!(in_buckets(&days, "uptime_percent"), [&Value::Null, &json!("83.333")]);
+
+    let path = monitor.path(&format!("/uptime?{window}&by=hour&tz=Asia/Kolkata"));
+    let hours = reader.read(&path).await;
+    assert_eq!(in_buckets(&hours, "from").len(), 10, "{hours}");
+    assert_eq!(hours["buckets"][6]["from"], "2025-12-31T23:30:00Z");
+    let last_hours = |field| in_buckets(&hours, field).split_off(6);
+    assert_eq!(last_hours("down_seconds"), [0.0, 1_800.0, 0.0, 0.0]);
+    assert_eq!(last_hours("up_seconds"), [1_800.0, 1_800.0, 3_600.0, 1_800.0]);
+    assert_eq!(last_hours("outages"), [0, 1, 0, 0]);
+    assert_eq!(last_hours("checks_total"), [30, 60, 60, 30]);
+    assert_eq!(last_hours("checks_up"), [30, 30, 60, 30]);
+    // It was registered half an hour after the first of these began.
+    assert_eq!(last_hours("coverage"), [0.5, 1.0, 1.0, 1.0]);
+    let fields = [
+        "up_seconds",
+        "down_seconds",
+        "paused_seconds",
+        "excluded_seconds",
+        "unknown_seconds",
+        "checks_expected",
+        "checks_missed",
+        "checks_total",
+        "checks_up",
+        "outages",
+    ];
+    for (buckets, whole) in [(&days, &days), (&hours, &days), (&hours, &hours)] {
+        for field in fields {
+            let sum: f64 = in_buckets(buckets, field).into_iter().filter_map(Value::as_f64).sum();
+            assert_eq!(sum, number(whole, field), "{field}");
+        }
+    }
+    assert_eq!(
+        (&hours["mttr_seconds"], &hours["mtbf_seconds"]),
+        (&json!(1_800.0), &json!(9_000.0))
+    );
+    assert!(number(&hours, "checks_expected") > 170.0, "{hours}");
+
+    // Of a region the checks alone are known.
+    let path = monitor.path(&format!("/uptime?{window}&by=day&region=default"));
+    let region = reader.read(&path).await;
+    assert_eq!((&region["up_seconds"], &region["outages"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&region["uptime_percent"], &region["checks_total"]),
+        (&json!("83.333"), &json!(180))
+    );
+    assert_eq!(region["checks_expected"], days["checks_expected"]);
+    let path = monitor.path(&format!("/uptime?{window}&region=mars"));
+    let elsewhere = reader.read(&path).await;
+    assert_eq!((&elsewhere["checks_total"], &elsewhere["checks_expected"]), (&json!(0), &json!(0)));
+
+    for question in
+        ["by=week", "tz=UTC", "by=day&tz=Mars/Phobos", "window=365d&by=hour", "region=A%20B"]
+    {
+        let path = monitor.path(&format!("/uptime?{question}"));
+        assert_eq!(reader.refusal(&path).await, (400, "bad_request".to_owned()), "{question}");
+    }
+
+    // As it was known during the outage, at the position that the log had reached.
+    let path = monitor.path(&format!("/uptime?{window}&as_of=2026-01-01T00:40:30Z"));
+    let as_of = reader.read(&path).await;
+    assert_eq!((number(&as_of, "up_seconds"), number(&as_of, "down_seconds")), (1_800.0, 630.0));
+    let position = number(&as_of, "position") as i64;
+    let recorded: chrono::DateTime<chrono::Utc> =
+        sqlx::query_scalar("select max(recorded_at) from events where position <= $1")
+            .bind(position)
+            .fetch_one(&cell.store.read)
+            .await
+            .unwrap();
+    assert_eq!(recorded, at(2_401));
+    assert!(number(&hours, "position") as i64 > position);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outages_are_listed_newest_first_page_by_page() {
+    let cell = Cell::start().await;
+    let (reader, stranger) = (cell.reader().await, cell.reader().await);
+    let shop = reader.monitor(0, "shop", json!({"team": "web"})).await;
+    let other = reader.monitor(0, "other", json!({})).await;
+    for outage in 0..5 {
+        let since = 100 + outage * 1_000;
+        shop.check(since - 60, "up").await;
+        shop.went_down(since).await;
+        shop.recovered(since, since + 40).await;
+    }
+    other.check(60, "up").await;
+    other.went_down(2_500).await;
+    cell.projected().await;
+
+    let window = "from=2026-01-01T00:00:00Z&to=2026-01-01T02:00:00Z";
+    let mut found = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = reader.read(&format!("/api/v1/outages?{window}&limit=2{cursor}")).await;
+        let items = page["items"].as_array().unwrap();
+        assert!((1..=2).contains(&items.len()), "{page}");
+        found.extend(items.iter().map(|item| {
+            let name = item["monitor_name"].as_str().unwrap().to_owned();
+            (name, item["started_at"].as_str().unwrap()[11..19].to_owned())
+        }));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let expected = [
+        ("shop", "01:08:20"),
+        ("shop", "00:51:40"),
+        ("other", "00:41:40"),
+        ("shop", "00:35:00"),
+        ("shop", "00:18:20"),
+        ("shop", "00:01:40"),
+    ];
+    let expected = expected.map(|(name, time)| (name.to_owned(), time.to_owned()));
+    assert_eq!(found, expected);
+
+    let page = reader.read(&shop.path(&format!("/outages?{window}"))).await;
+    assert_eq!(page["items"].as_array().unwrap().len(), 5);
+    assert_eq!(page["items"][0]["duration_seconds"], 40.0);
+    assert_eq!(page["items"][0]["cause"], "connect_refused");
+    assert_eq!(page["items"][0]["ended_at"], "2026-01-01T01:09:00Z");
+    assert_eq!(page["mttr_seconds"], 40.0);
+    let tagged = reader.read(&format!("/api/v1/outages?{window}&tag=team:web")).await;
+    assert_eq!(tagged["items"].as_array().unwrap().len(), 5);
+    // One that began before the window and ended after it is whole.
+    let inside = "/outages?from=2026-01-01T00:01:50Z&to=2026-01-01T00:02:00Z";
+    let page = reader.read(&shop.path(inside)).await;
+    assert_eq!(page["items"][0]["started_at"], "2026-01-01T00:01:40Z", "{page}");
+    assert_eq!(page["items"][0]["ended_at"], "2026-01-01T00:02:20Z");
+    assert_eq!(page["mttr_seconds"], 10.0);
+    let goes_on = reader.read(&other.path(&format!("/outages?{window}"))).await;
+    assert_eq!(goes_on["items"][0]["ended_at"], Value::Null);
+    assert!(number(&goes_on["items"][0], "duration_seconds") > 4_700.0);
+
+    assert_eq!(stranger.read(&format!("/api/v1/outages?{window}")).await["items"], json!([]));
+    assert_eq!(stranger.refusal(&shop.path("/outages")).await.0, 404);
+    assert_eq!(reader.refusal("/api/v1/outages?cursor=x").await.0, 400);
+    assert_eq!(reader.refusal(&shop.path("/outages?tag=a")).await.0, 400);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

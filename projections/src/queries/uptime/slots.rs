@@ -13,8 +13,8 @@ use pulsetrail_infra::http::Problem;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::question::Question;
 use super::read::{SCOPE, Scope, bind_scope};
-use super::window::Window;
 use crate::analytics::ScheduleRow;
 use crate::queries::checks::within_range;
 
@@ -40,16 +40,17 @@ impl SlotCounts {
     }
 }
 
-/// Counts the checks that were due within the window, by monitor.
+/// Counts the checks that were due, by monitor and bucket.
 pub(super) async fn count_slots(
     client: &Client,
     scope: Scope<'_>,
-    window: Window,
-) -> Result<HashMap<Uuid, SlotCounts>, Problem> {
-    let mut counting = Counting { client, scope, window, counts: HashMap::new(), runs: Vec::new() };
+    question: &Question,
+) -> Result<HashMap<Uuid, Vec<SlotCounts>>, Problem> {
+    let mut counting =
+        Counting { client, scope, question, counts: HashMap::new(), runs: Vec::new() };
     let query =
         format!("select ?fields from schedules final where {SCOPE} order by monitor_id, position");
-    let mut rows = bind_scope(client.query(&query), scope, window).fetch::<ScheduleRow>()?;
+    let mut rows = bind_scope(client.query(&query), scope, question).fetch::<ScheduleRow>()?;
     let mut history: Vec<(i64, Change)> = Vec::new();
     let mut current = Uuid::nil();
     while let Some(row) = rows.next().await? {
@@ -68,14 +69,16 @@ pub(super) async fn count_slots(
 struct FilledColumns {
     #[serde(with = "clickhouse::serde::uuid")]
     monitor_id: Uuid,
+    bucket_us: i64,
     filled: u64,
 }
 
 struct Counting<'a> {
     client: &'a Client,
     scope: Scope<'a>,
-    window: Window,
-    counts: HashMap<Uuid, SlotCounts>,
+    question: &'a Question,
+    /// The counts of each bucket.
+    counts: HashMap<Uuid, Vec<SlotCounts>>,
     /// Runs whose recorded checks are not counted yet.
     runs: Vec<(Uuid, SlotRun)>,
 }
@@ -87,20 +90,47 @@ impl Counting<'_> {
         monitor_id: Uuid,
         history: &mut Vec<(i64, Change)>,
     ) -> Result<(), Problem> {
+        let window = self.question.window;
         let window = SlotWindow {
-            // The first whole millisecond of the window, and the first after it.
-            from_ms: -((-self.window.from.timestamp_micros()).div_euclid(1_000)),
-            to_ms: -((-self.window.to.timestamp_micros()).div_euclid(1_000)),
-            known_until_ms: self.window.known_until.timestamp_millis(),
+            from_ms: first_millisecond(window.from.timestamp_micros()),
+            to_ms: first_millisecond(window.to.timestamp_micros()),
+            known_until_ms: window.known_until.timestamp_millis(),
         };
         for run in slots_due(MonitorId(monitor_id), history.drain(..), window) {
-            self.counts.entry(monitor_id).or_default().expected += run.checks();
+            let Some(run) = self.of_region(run) else { continue };
+            self.count_expected(monitor_id, &run);
             self.runs.push((monitor_id, run));
             if self.runs.len() >= RUNS_A_QUERY {
                 self.count_filled().await?;
             }
         }
         Ok(())
+    }
+
+    /// The run as far as the region that is asked for is in it.
+    fn of_region(&self, run: SlotRun) -> Option<SlotRun> {
+        match &self.question.region {
+            None => Some(run),
+            Some(region) if run.regions.contains(region) => {
+                Some(SlotRun { regions: vec![region.clone()], ..run })
+            }
+            Some(_) => None,
+        }
+    }
+
+    fn count_expected(&mut self, monitor_id: Uuid, run: &SlotRun) {
+        let question = self.question;
+        let counts = self.counts.entry(monitor_id).or_insert_with(|| empty(question));
+        let first = question.bucket_of(run.first_ms.saturating_mul(1_000));
+        for (ends, counts) in question.borders.windows(2).zip(counts).skip(first) {
+            let [from_us, to_us] = ends else { continue };
+            let from_ms = first_millisecond(*from_us);
+            if from_ms > run.last_ms {
+                break;
+            }
+            let part = run.within(from_ms, first_millisecond(*to_us));
+            counts.expected += part.map_or(0, |part| part.checks());
+        }
     }
 
     /// Counts the recorded checks of the runs at hand. A check belongs to the last run of its monitor that
@@ -113,10 +143,11 @@ impl Counting<'_> {
             return Ok(());
         };
         let runs = runs_as_values(&self.runs);
+        let bucket = self.question.bucket_begin("slot_ms * 1000");
         let query = format!(
             "with runs as (select * from values('monitor_id UUID, first_ms Int64, last_ms Int64,
                 interval_ms Int64, regions Array(String)', {runs}))
-             select checks.monitor_id as monitor_id, count() as filled
+             select checks.monitor_id as monitor_id, {bucket} as bucket_us, count() as filled
              from (select monitor_id, region, toUnixTimestamp64Milli(scheduled_at) as slot_ms
                    from checks final
                    where {SCOPE} and monitor_id in (select monitor_id from runs)
@@ -128,18 +159,31 @@ impl Counting<'_> {
                 on checks.monitor_id = runs.monitor_id and checks.slot_ms >= runs.first_ms
              where slot_ms <= last_ms and (slot_ms - first_ms) % interval_ms = 0
                and has(regions, region)
-             group by monitor_id"
+             group by monitor_id, bucket_us"
         );
         let within = |ms: i64| within_range(ms.saturating_mul(1_000));
-        let filled = bind_scope(self.client.query(&query), self.scope, self.window)
+        let filled = bind_scope(self.client.query(&query), self.scope, self.question)
             .bind(within(from_ms))
             .bind(within(to_ms));
         for row in filled.fetch_all::<FilledColumns>().await? {
-            self.counts.entry(row.monitor_id).or_default().filled += row.filled;
+            let question = self.question;
+            let counts = self.counts.entry(row.monitor_id).or_insert_with(|| empty(question));
+            if let Some(counts) = counts.get_mut(question.bucket_of(row.bucket_us)) {
+                counts.filled += row.filled;
+            }
         }
         self.runs.clear();
         Ok(())
     }
+}
+
+fn empty(question: &Question) -> Vec<SlotCounts> {
+    vec![SlotCounts::default(); question.buckets()]
+}
+
+/// The first whole millisecond that is not before a moment in microseconds.
+fn first_millisecond(microseconds: i64) -> i64 {
+    -(-microseconds).div_euclid(1_000)
 }
 
 /// The runs as ClickHouse's values. Regions need no escaping.

@@ -5,21 +5,19 @@ use pulsetrail_domain::Timestamp;
 use pulsetrail_infra::http::Problem;
 use serde::Deserialize;
 
-/// How a window is asked for: by its length, which ends now, or by both its ends.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How a window is asked for: by its length, which ends now, or by both its ends. Each struct of parameters
+/// has these fields.
+#[derive(Clone, Copy, Debug, Default)]
 pub(in crate::queries) struct WindowParameters {
-    window: Option<Length>,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+    pub(in crate::queries) window: Option<Length>,
+    pub(in crate::queries) from: Option<Timestamp>,
+    pub(in crate::queries) to: Option<Timestamp>,
     /// Only what was recorded by then is looked at.
-    as_of: Option<Timestamp>,
-    /// Only monitors with this tag, `key` or `key:value`: for a whole organization.
-    pub(super) tag: Option<String>,
+    pub(in crate::queries) as_of: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
-enum Length {
+pub(in crate::queries) enum Length {
     #[serde(rename = "24h")]
     Day,
     #[serde(rename = "7d")]
@@ -46,12 +44,12 @@ impl Length {
 
 /// From `from` on and before `to`, which is never later than now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
-    pub(super) from: Timestamp,
-    pub(super) to: Timestamp,
-    pub(super) as_of: Option<Timestamp>,
+pub(in crate::queries) struct Window {
+    pub(in crate::queries) from: Timestamp,
+    pub(in crate::queries) to: Timestamp,
+    pub(in crate::queries) as_of: Option<Timestamp>,
     /// The moment of asking, or `as_of`.
-    pub(super) known_until: Timestamp,
+    pub(in crate::queries) known_until: Timestamp,
 }
 
 impl WindowParameters {
@@ -60,7 +58,7 @@ impl WindowParameters {
     ///
     /// # Errors
     /// 400 for a contradiction.
-    pub(super) fn window(&self, now: Timestamp) -> Result<Window, Problem> {
+    pub(in crate::queries) fn window(&self, now: Timestamp) -> Result<Window, Problem> {
         let end = self.as_of.map_or(now, |as_of| as_of.min(now));
         let (from, to) = match (self.window, self.from, self.to) {
             (window, None, None) => {

@@ -1,6 +1,4 @@
-use proptest::prelude::*;
-
-use super::Status::{Archived, Down, Paused, Pending, Unknown, Up};
+use super::super::Status::{self, Archived, Down, Paused, Pending, Unknown, Up};
 use super::*;
 
 /// Transitions at the given moments, in the order of their positions; each may be reached back over.
@@ -9,14 +7,16 @@ fn history(changes: &[(i64, Status)]) -> Vec<Transition> {
         at: *at,
         status: *status,
         settled_at: i64::MIN,
+        cause: (),
     };
     changes.iter().map(unsettled).collect()
 }
 
 fn durations(transitions: &[Transition], from: i64, to: i64) -> Durations {
-    let mut fold = Fold::new(from, to);
-    transitions.iter().for_each(|transition| fold.push(*transition));
-    fold.finish()
+    let corrections = Corrections::default();
+    let borders = if from < to { vec![from, to] } else { vec![from] };
+    let buckets = measure(transitions.iter().copied(), &corrections, &borders);
+    buckets.into_iter().fold(Durations::default(), Durations::plus)
 }
 
 /// up, down, paused, unknown, outages within 100..200.
@@ -110,80 +110,23 @@ fn the_ratio_is_weighted_by_time() {
 
 #[test]
 fn a_million_transitions_leave_a_few_to_be_remembered() {
-    let mut fold = Fold::new(0, 10_000_000);
+    let (corrections, borders) = (Corrections::default(), [0, 10_000_000]);
+    let mut measure = Measure::new(&corrections, &borders);
     for outage in 0..500_000 {
         let recovered_at = outage * 20;
-        let up = Transition { at: recovered_at, status: Up, settled_at: recovered_at };
-        fold.push(up);
-        fold.push(Transition { at: recovered_at + 10, status: Down, ..up });
-        assert!(fold.unsettled.len() <= 1, "{}", fold.unsettled.len());
+        let up = Transition { at: recovered_at, status: Up, settled_at: recovered_at, cause: () };
+        measure.push(up);
+        measure.push(Transition { at: recovered_at + 10, status: Down, ..up });
+        assert!(measure.fold.remembered() <= 1, "{}", measure.fold.remembered());
     }
-    let found = fold.finish();
+    let [found] = measure.finish()[..] else { panic!("one bucket") };
     assert_eq!((found.up, found.down, found.outages), (5_000_000, 5_000_000, 500_000));
 }
 
-fn any_status() -> impl Strategy<Value = Status> {
-    prop::sample::select(vec![Pending, Up, Down, Unknown, Paused, Archived])
-}
-
-/// The status at each moment by the definition, moment by moment.
-fn by_definition(transitions: &[Transition], from: i64, to: i64) -> Durations {
-    let mut durations = Durations::default();
-    let mut before = None;
-    for moment in from..to {
-        let holds = transitions
-            .iter()
-            .rfind(|transition| transition.at <= moment)
-            .map(|transition| transition.status);
-        durations.add(holds, 1);
-        durations.outages += u64::from(holds == Some(Down) && before != Some(Down));
-        before = holds;
-    }
-    durations
-}
-
-proptest! {
-    #[test]
-    fn the_durations_are_those_of_the_definition(
-        changes in prop::collection::vec((0..40_i64, any_status()), 0..12),
-        from in 0..40_i64,
-        length in 0..40_i64,
-    ) {
-        let transitions = history(&changes);
-        let expected = by_definition(&transitions, from, from + length);
-        prop_assert_eq!(durations(&transitions, from, from + length), expected);
-    }
-
-    #[test]
-    fn what_is_settled_can_be_added_up_at_once(
-        changes in prop::collection::vec((0..40_i64, any_status(), any::<bool>()), 0..12),
-        from in 0..40_i64,
-        length in 0..40_i64,
-    ) {
-        let mut settled_at = i64::MIN;
-        let transitions: Vec<Transition> = changes
-            .into_iter()
-            .map(|(at, status, settles)| {
-                let at = at.max(settled_at);
-                settled_at = if settles { at } else { settled_at };
-                Transition { at, status, settled_at }
-            })
-            .collect();
-        let expected = by_definition(&transitions, from, from + length);
-        prop_assert_eq!(durations(&transitions, from, from + length), expected);
-    }
-
-    #[test]
-    fn a_window_is_the_sum_of_its_parts(
-        changes in prop::collection::vec((0..40_i64, any_status()), 0..12),
-        cut in 0..=40_i64,
-    ) {
-        let transitions = history(&changes);
-        let whole = durations(&transitions, 0, 40);
-        let parts = durations(&transitions, 0, cut).plus(durations(&transitions, cut, 40));
-        prop_assert_eq!(
-            (parts.up, parts.down, parts.paused, parts.unknown),
-            (whole.up, whole.down, whole.paused, whole.unknown)
-        );
-    }
+#[test]
+fn an_outage_over_a_border_counts_where_it_begins() {
+    let changes = history(&[(0, Up), (90, Down), (230, Up)]);
+    let buckets = measure(changes, &Corrections::default(), &[50, 100, 200, 300]);
+    let figures = buckets.iter().map(|bucket| (bucket.up, bucket.down, bucket.outages));
+    assert_eq!(figures.collect::<Vec<_>>(), [(40, 10, 1), (0, 100, 0), (70, 30, 0)]);
 }
