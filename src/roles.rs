@@ -1,6 +1,7 @@
 //! The roles: what each needs, and how it is run alone or beside others.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -229,6 +230,7 @@ pub(crate) async fn serve(
     let queries =
         QueryState::new(store.clone(), clickhouse, authenticator, hub.clone(), installation)
             .with_egress_allow(&settings.egress_allow);
+    let commands = commands.with_previews(Arc::new(queries.clone()));
     let announcing = tasks.keep_running("server-announcements", &shutdown, {
         let shutdown = shutdown.clone();
         move || announce_server(store.clone(), kafka.clone(), probers.clone(), shutdown.clone())

@@ -1,6 +1,7 @@
 //! The write side: the REST command API, accounts, and the recorder of check results.
 
 pub mod accounts;
+pub mod annotations;
 pub mod api;
 mod heartbeats;
 pub mod recorder;

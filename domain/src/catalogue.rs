@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
 use crate::access::{AccountEvent, OrganizationEvent};
+use crate::annotation::{Annotation, AnnotationEvent};
 use crate::egress::EgressEvent;
 use crate::health::{Health, HealthEvent};
 use crate::monitor::{Monitor, MonitorEvent};
@@ -58,6 +59,8 @@ pub const EVENT_KINDS: &[EventKind] = &[
     kind(OrganizationEvent::AGGREGATE, "ApiKeyCreated", "1.0"),
     kind(OrganizationEvent::AGGREGATE, "ApiKeyRevoked", "1.0"),
     kind(OrganizationEvent::AGGREGATE, "OrganizationErased", "1.0"),
+    kind(Annotation::AGGREGATE, "SpanAnnotated", "1.0"),
+    kind(Annotation::AGGREGATE, "AnnotationWithdrawn", "1.0"),
 ];
 
 /// The version that an event type is written in; none of a type that is not written.
@@ -84,6 +87,7 @@ impl EventKind {
             EgressEvent::AGGREGATE => written::<EgressEvent>(),
             AccountEvent::AGGREGATE => written::<AccountEvent>(),
             OrganizationEvent::AGGREGATE => written::<OrganizationEvent>(),
+            Annotation::AGGREGATE => written::<AnnotationEvent>(),
             _ => return None,
         };
         own_schema(whole.as_value(), self)
@@ -174,6 +178,7 @@ mod tests {
         written.extend(names_of::<EgressEvent>(EgressEvent::AGGREGATE));
         written.extend(names_of::<AccountEvent>(AccountEvent::AGGREGATE));
         written.extend(names_of::<OrganizationEvent>(OrganizationEvent::AGGREGATE));
+        written.extend(names_of::<AnnotationEvent>(Annotation::AGGREGATE));
         let listed: BTreeSet<_> =
             EVENT_KINDS.iter().map(|kind| (kind.aggregate, kind.name.to_owned())).collect();
         assert_eq!(written, listed);

@@ -49,6 +49,10 @@ uuid_newtype! {
     MonitorId
 }
 uuid_newtype! {
+    /// Something that was said about a time of a monitor.
+    AnnotationId
+}
+uuid_newtype! {
     /// One organization: the tenant that every event, row and message belongs to.
     OrganizationId
 }

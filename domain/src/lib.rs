@@ -4,6 +4,7 @@
 //! command, so that every decision can be repeated from the log alone.
 
 pub mod access;
+pub mod annotation;
 pub mod catalogue;
 pub mod check;
 pub mod egress;
@@ -17,8 +18,8 @@ pub mod slot;
 pub mod uptime;
 
 pub use ids::{
-    ApiKeyId, CheckId, InvitationId, MonitorId, OrganizationId, Position, SecretId, SessionId,
-    UserId,
+    AnnotationId, ApiKeyId, CheckId, InvitationId, MonitorId, OrganizationId, Position, SecretId,
+    SessionId, UserId,
 };
 pub use region::{InvalidRegion, Region};
 pub use role::Role;

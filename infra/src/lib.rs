@@ -1,6 +1,7 @@
 //! The adapters between the domain and the engines: the event store in Postgres, the relay, Kafka,
 //! ClickHouse, settings, telemetry, and what both halves of the HTTP interface share.
 
+pub mod aggregates;
 pub mod awaited;
 pub mod clickhouse;
 pub mod dead_letters;

@@ -152,6 +152,7 @@ fn read_and_written(event: &Event) -> Result<Value, String> {
         "egress" => event.egress_event().map(serde_json::to_value),
         "account" => event.account_event().map(serde_json::to_value),
         "organization" => event.organization_event().map(serde_json::to_value),
+        "annotation" => event.annotation_event().map(serde_json::to_value),
         other => return Err(format!("nobody reads {other}")),
     };
     let written = written.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;

@@ -7,6 +7,8 @@
     reason = "a test ends where it cannot go on"
 )]
 
+mod aggregates;
+mod annotations;
 mod asyncapi;
 mod clocks;
 mod commands;

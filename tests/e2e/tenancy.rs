@@ -19,10 +19,11 @@ enum Thing {
     Invitation,
     Member,
     Organization,
+    Annotation,
     /// Something that does not exist.
     Unknown,
 }
-use Thing::{Invitation, Key, Member, Monitor, Nothing, Organization, Unknown};
+use Thing::{Annotation, Invitation, Key, Member, Monitor, Nothing, Organization, Unknown};
 
 /// A route, what its path names, and the status that each one gets: a stranger, the owner of another
 /// organization, and this one's viewer, editor and owner, and who runs the installation.
@@ -70,6 +71,9 @@ const TABLE: &[Row] = &[
     ("get", "/api/v1/monitors/{id}/checks", Monitor, [401, 404, 200, 200, 200, 404]),
     ("get", "/api/v1/monitors/{id}/events", Monitor, [401, 404, 200, 200, 200, 404]),
     ("get", "/api/v1/monitors/{id}/uptime", Monitor, [401, 404, 200, 200, 200, 404]),
+    ("post", "/api/v1/monitors/{id}/annotations", Monitor, [401, 404, 403, 201, 201, 404]),
+    ("get", "/api/v1/monitors/{id}/annotations", Monitor, [401, 404, 200, 200, 200, 404]),
+    ("delete", "/api/v1/monitors/{id}/annotations/{annotation_id}", Annotation, [401, 404, 403, 204, 204, 404]),
     ("get", "/api/v1/monitors/{id}/outages", Monitor, [401, 404, 200, 200, 200, 404]),
     ("get", "/api/v1/monitors/{id}/latency", Monitor, [401, 404, 200, 200, 200, 404]),
     ("get", "/api/v1/events/density", Nothing, [401, 200, 200, 200, 200, 200]),
@@ -116,6 +120,9 @@ fn body(method: &str, path: &str) -> Value {
         ("post", "/api/v1/monitors/bulk") => {
             json!({"operations": [{"action": "register", "monitor": monitor}]})
         }
+        ("post", "/api/v1/monitors/{id}/annotations") => {
+            json!({"from": "2026-07-01T08:00:00Z", "to": "2026-07-01T09:00:00Z", "kind": "note"})
+        }
         ("patch", "/api/v1/monitors/{id}") => json!({"name": "another"}),
         _ => json!({}),
     }
@@ -142,18 +149,31 @@ async fn there(someone: &User, organization: &str) -> User {
     someone.with_token(session["access_token"].as_str().unwrap(), organization)
 }
 
-/// The id of something new of the owner's.
+/// The ids of something new of the owner's, with what its path has between them.
 async fn new_thing(owner: &User, thing: Thing) -> String {
     let made = match thing {
         Nothing => return String::new(),
         Unknown => return Uuid::now_v7().to_string(),
         Organization => return owner.organization.clone(),
+        Annotation => {
+            let route = "/api/v1/monitors/{id}/annotations";
+            let monitor = Box::pin(new_thing(owner, Monitor)).await;
+            let path = route.replace("{id}", &monitor);
+            let made = owner.post(&path, &body("post", route)).await;
+            let annotation = made.body["id"].as_str().unwrap_or_else(|| panic!("{}", made.body));
+            return format!("{monitor}/annotations/{annotation}");
+        }
         Member => return joined(owner, "viewer").await.1,
         Monitor => owner.post("/api/v1/monitors", &json!({"url": "https://example.com"})).await,
         Key => owner.post("/api/v1/api-keys", &json!({"name": "key", "role": "viewer"})).await,
         Invitation => owner.post("/api/v1/invitations", &body("post", "/api/v1/invitations")).await,
     };
     made.body["id"].as_str().unwrap_or_else(|| panic!("{}", made.body)).to_owned()
+}
+
+/// A path with the ids that it names.
+fn filled(path: &str, id: &str) -> String {
+    path.replace("{id}/annotations/{annotation_id}", id).replace("{id}", id)
 }
 
 /// The status alone: some answers never end.
@@ -199,7 +219,7 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
             } else {
                 user
             };
-            let at = path.replace("{id}", &id);
+            let at = filled(path, &id);
             let got = status(user, method, &at, &body(method, path)).await;
             if got != *expected {
                 wrong.push(format!("{method} {path}: {got}, not {expected}"));
@@ -213,7 +233,7 @@ async fn every_route_lets_in_whom_it_should_and_nobody_else() {
 async fn everything(store: &Store) -> String {
     let digest = "select md5(
         (select string_agg(position::text, ',' order by position) from events
-         where aggregate_type in ('monitor', 'account', 'organization')) ||
+         where aggregate_type in ('monitor', 'account', 'organization', 'annotation')) ||
         (select string_agg(users::text, ',' order by user_id) from users) ||
         (select string_agg(members::text, ',' order by members::text) from members) ||
         (select coalesce(string_agg(invitations::text, ',' order by invitation_id), '') from invitations) ||
@@ -235,7 +255,7 @@ async fn no_body_changes_what_it_must_not() {
         if *method == "get" || route.starts_with("/hb/") {
             continue;
         }
-        let path = route.replace("{id}", &new_thing(&owner, *thing).await);
+        let path = filled(route, &new_thing(&owner, *thing).await);
         let before = everything(&store).await;
         for field in fields {
             let mut body = body(method, route);

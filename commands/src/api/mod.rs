@@ -1,5 +1,7 @@
 //! The REST command API.
 
+mod aggregates;
+mod annotations;
 mod auth;
 mod dead_letters;
 mod heartbeat;
@@ -16,7 +18,9 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, post};
 use pulsetrail_domain::check::CheckResult;
-use pulsetrail_infra::http::{Components, MonitorBody, Page, Problem, json_body, no_body};
+use pulsetrail_infra::http::{
+    AnnotationBody, Components, MonitorBody, Page, Problem, json_body, no_body,
+};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::{router::UtoipaMethodRouterExt as _, routes};
 
@@ -62,6 +66,8 @@ pub fn documented_router() -> OpenApiRouter<CommandState> {
         .routes(routes!(monitors::pause::resume))
         .routes(routes!(monitors::check::check))
         .routes(routes!(monitors::heartbeat_token::rotate))
+        .routes(routes!(annotations::annotate::annotate))
+        .routes(routes!(annotations::withdraw::withdraw))
         .routes(routes!(heartbeat::get, heartbeat::post))
         .routes(routes!(heartbeat::get_outcome, heartbeat::post_outcome))
         .routes(routes!(dead_letters::list))
@@ -100,6 +106,8 @@ pub fn components(components: &mut Components) {
     components.add::<monitors::bulk::BulkBody>();
     components.add::<monitors::bulk::BulkResult>();
     components.add::<monitors::check::CheckAsked>();
+    components.add::<annotations::annotate::AnnotationInput>();
+    components.add::<AnnotationBody>();
     components.add::<monitors::heartbeat_token::HeartbeatAddress>();
     components.add::<heartbeat::Reported>();
     components.add::<CheckResult>();

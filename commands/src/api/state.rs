@@ -10,7 +10,9 @@ use axum::http::StatusCode;
 use pulsetrail_domain::egress::EgressPolicy;
 use pulsetrail_domain::{OrganizationId, Region};
 use pulsetrail_infra::awaited::AwaitedChecks;
-use pulsetrail_infra::http::{Authenticator, Problem, RateLimit, RateSettings, SharedLimit};
+use pulsetrail_infra::http::{
+    AnnotationPreview, Authenticator, Problem, RateLimit, RateSettings, SharedLimit,
+};
 use pulsetrail_infra::instances::LiveProbers;
 use pulsetrail_infra::kafka::Kafka;
 use pulsetrail_infra::secrets::Keyring;
@@ -22,6 +24,7 @@ use rdkafka::producer::FutureProducer;
 
 use super::monitors::MonitorCounts;
 use crate::accounts::PasswordHasher;
+use crate::annotations::{Annotations, annotations};
 
 /// How long before the end of its time a request that waits is answered.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
@@ -45,6 +48,10 @@ pub struct CommandState {
     pub store: Store,
     /// Takes commands to monitors.
     pub monitors: Arc<MonitorCommands>,
+    /// Takes commands to annotations.
+    pub(super) annotations: Arc<Annotations>,
+    /// Says what an annotation would change.
+    previews: Option<Arc<dyn AnnotationPreview>>,
     /// Names the topics of jobs.
     pub kafka: Kafka,
     /// Sends jobs.
@@ -165,6 +172,8 @@ impl CommandState {
         let limit = |kind, number| SharedLimit::a_minute(kind, number, store.read.clone());
         Ok(Self {
             monitors: Arc::new(MonitorCommands::new(store.clone(), tasks)),
+            annotations: Arc::new(annotations(store.clone())),
+            previews: None,
             producer: kafka.producer()?,
             passwords: PasswordHasher::default(),
             rules: Arc::new(rules),
@@ -189,6 +198,12 @@ impl CommandState {
         Self { awaited_checks, ..self }
     }
 
+    /// The same with what says what a command would change.
+    #[must_use]
+    pub fn with_previews(self, previews: Arc<dyn AnnotationPreview>) -> Self {
+        Self { previews: Some(previews), ..self }
+    }
+
     /// The same, where somebody listens to `probers`.
     #[must_use]
     pub fn hearing(self, probers: LiveProbers) -> Self {
@@ -197,6 +212,12 @@ impl CommandState {
 }
 
 impl CommandState {
+    /// What says what a command would change.
+    pub(super) fn previews(&self) -> Result<&dyn AnnotationPreview, Problem> {
+        let none = || Problem::unavailable("there is no read side beside these commands");
+        self.previews.as_deref().ok_or_else(none)
+    }
+
     /// Refuses one more monitor where the organization has as many as it may.
     pub(super) async fn check_limit(&self, organization_id: OrganizationId) -> Result<(), Problem> {
         let most = self.rules.monitors_per_organization;

@@ -2,6 +2,7 @@
 //! know who asks.
 
 mod access_tokens;
+mod annotation_body;
 mod authenticator;
 mod client;
 mod document;
@@ -12,6 +13,7 @@ mod monitor_body;
 pub mod no_body;
 mod page;
 mod parameters;
+mod preview;
 mod problem;
 mod rate_limit;
 mod request_time;
@@ -20,6 +22,7 @@ mod shares;
 mod tickets;
 
 pub use access_tokens::{AccessTokens, TokenClaims};
+pub use annotation_body::{ANNOTATION_COLUMNS, AnnotationBody, load_annotation};
 pub use authenticator::{API_KEY_PREFIX, Authenticator, SESSION_COOKIE, cookie, secret_hash};
 pub use client::{Ingress, client_network};
 pub use document::{Components, schema_of};
@@ -30,6 +33,7 @@ pub use monitor_body::{
 };
 pub use page::{Page, Pagination};
 pub use parameters::{NoParameters, Parameters};
+pub use preview::{AnnotationPreview, annotation_preview_schema};
 pub use problem::Problem;
 pub use pulsetrail_domain::Role;
 pub use rate_limit::{RateLimit, RateSettings};

@@ -1,6 +1,7 @@
 //! An event as it stands in the log, and its way back into a domain event.
 
 use pulsetrail_domain::access::{AccountEvent, OrganizationEvent};
+use pulsetrail_domain::annotation::AnnotationEvent;
 use pulsetrail_domain::catalogue::current_version;
 use pulsetrail_domain::egress::EgressEvent;
 use pulsetrail_domain::health::HealthEvent;
@@ -93,6 +94,14 @@ impl Event {
     /// # Errors
     /// See [`DecodeError`].
     pub fn organization_event(&self) -> Result<OrganizationEvent, DecodeError> {
+        self.decode()
+    }
+
+    /// The event as one of an annotation.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn annotation_event(&self) -> Result<AnnotationEvent, DecodeError> {
         self.decode()
     }
 

@@ -47,7 +47,7 @@ pub use irregular::{RecordedBefore, note_irregular_checks, recorded_before, reco
 pub use monitor_history::{read_monitors_after, read_organization_between};
 pub use monitor_view::MonitorViewWriter;
 pub use monitors::{MonitorCommands, MonitorFailure};
-pub use page::read_page_of_type;
+pub use page::{read_page_of_type, read_page_with_metadata};
 pub use position_at::position_at;
 pub use read::{
     EventWithMetadata, head, monitors_between, read_after, read_aggregate, read_aggregates,

@@ -3,7 +3,7 @@
 use sqlx::PgExecutor;
 
 use super::read::event;
-use super::{Event, StoreError};
+use super::{Event, EventWithMetadata, StoreError};
 
 /// At most `limit` events of all aggregates of one type, by aggregate id and then by sequence: those
 /// after the given (id, sequence), or the first ones after `("", 0)`. Pages of one snapshot belong in
@@ -17,6 +17,20 @@ pub async fn read_page_of_type(
     after: (&str, i64),
     limit: i64,
 ) -> Result<Vec<Event>, StoreError> {
+    let page = read_page_with_metadata(executor, aggregate_type, after, limit).await?;
+    Ok(page.into_iter().map(|stored| stored.event).collect())
+}
+
+/// The same with who caused each event and why.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn read_page_with_metadata(
+    executor: impl PgExecutor<'_>,
+    aggregate_type: &str,
+    after: (&str, i64),
+    limit: i64,
+) -> Result<Vec<EventWithMetadata>, StoreError> {
     // The row comparison and the order are those of the primary key.
     let rows = sqlx::query(
         "select position, organization_id, aggregate_type, aggregate_id, sequence,
@@ -32,5 +46,5 @@ pub async fn read_page_of_type(
     .bind(limit)
     .fetch_all(executor)
     .await?;
-    rows.iter().map(|row| Ok(event(row)?.event)).collect()
+    Ok(rows.iter().map(event).collect::<Result<_, _>>()?)
 }

@@ -117,6 +117,12 @@ impl Selection {
     }
 }
 
+/// The nearest moment that the stores can hold.
+pub(super) fn storable(moment: Timestamp) -> Timestamp {
+    let within = within_range(moment.timestamp_micros());
+    Timestamp::from_timestamp_micros(within).unwrap_or_default()
+}
+
 /// A moment that ClickHouse can hold: 1900 to 2299 (DateTime64).
 pub(super) fn within_range(microseconds: i64) -> i64 {
     microseconds.clamp(-2_208_988_800_000_000, 10_413_791_999_000_000)

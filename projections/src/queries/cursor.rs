@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use pulsetrail_domain::MonitorId;
+use pulsetrail_domain::{AnnotationId, MonitorId, Timestamp};
 use pulsetrail_infra::http::Problem;
 
 /// After a monitor, in the order of ids.
@@ -12,6 +12,32 @@ pub(super) struct MonitorCursor(pub(super) MonitorId);
 /// After a monitor, in the uptimes of an organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UptimeCursor(pub(super) MonitorId);
+
+/// Before an annotation, the latest times first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AnnotationCursor {
+    pub(super) from: Timestamp,
+    pub(super) id: AnnotationId,
+}
+
+impl AnnotationCursor {
+    pub(super) fn encode(self) -> String {
+        let from = self.from.timestamp_micros();
+        URL_SAFE_NO_PAD.encode(format!("annotations:{from}:{}", self.id))
+    }
+
+    /// # Errors
+    /// 400 for what this list did not give out.
+    pub(super) fn decode(text: &str) -> Result<Self, Problem> {
+        let parse = || {
+            let fields = fields(text, "annotations")?;
+            let (from, id) = fields.split_once(':')?;
+            let from = Timestamp::from_timestamp_micros(from.parse().ok()?)?;
+            Some(Self { from, id: id.parse().ok()? })
+        };
+        parse().ok_or_else(unknown)
+    }
+}
 
 /// Before an outage, newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,6 +162,9 @@ mod tests {
         let uptime = UptimeCursor(MonitorId(Uuid::from_u128(7)));
         assert_eq!(UptimeCursor::decode(&uptime.encode()).unwrap(), uptime);
         assert_eq!(UptimeCursor::decode(&monitor.encode()).unwrap_err().status, 400);
+        let from = Timestamp::from_timestamp_micros(-5).unwrap();
+        let annotation = AnnotationCursor { from, id: AnnotationId(Uuid::from_u128(7)) };
+        assert_eq!(AnnotationCursor::decode(&annotation.encode()).unwrap(), annotation);
         let outage = OutageCursor { started_at: -5, monitor_id: MonitorId(Uuid::from_u128(7)) };
         assert_eq!(OutageCursor::decode(&outage.encode()).unwrap(), outage);
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::QueryState;
 use super::checks::within_range;
 use super::latency::milliseconds;
-use super::uptime::{Question, Scope, WindowParameters, durations, now};
+use super::uptime::{Question, Scope, WindowParameters, corrections, durations, now};
 
 /// Results of each monitor.
 const RECENT: u8 = 40;
@@ -199,7 +199,8 @@ async fn uptimes(
     let days = borders((from, to), BucketSize::Day, Tz::UTC).map_err(Problem::internal)?;
     let [day, month, quarter] = [to - DAY_US, to - 30 * DAY_US, from].map(|from| [from, to]);
     let sets: [&[i64]; 4] = [&day, &month, &quarter, &days];
-    let measured = durations(state.clickhouse(), scope, question, &sets).await?;
+    let known = corrections::load(state, scope, question, Some(question.window.from)).await?;
+    let measured = durations(state.clickhouse(), scope, (question, &sets[..]), &known).await?;
     let summaries = measured.into_iter().map(|(monitor_id, sets)| {
         let set = |place: usize| sets.get(place).map(Vec::as_slice).unwrap_or_default();
         let window = |place: usize| set(place).first().copied().map(summary).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The read side of the HTTP interface. Every read is scoped to the caller's organization: what
 //! belongs to another one is 404, as if there were none.
 
+mod annotations;
 mod checks;
 mod cursor;
 mod density;
@@ -21,7 +22,9 @@ use axum::routing::get;
 use clickhouse::Client;
 use ipnet::IpNet;
 use pulsetrail_domain::{MonitorId, OrganizationId};
-use pulsetrail_infra::http::{Authenticator, Components, MonitorBody, Page, Problem};
+use pulsetrail_infra::http::{
+    AnnotationBody, Authenticator, Components, MonitorBody, Page, Problem,
+};
 use pulsetrail_infra::store::Store;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -108,6 +111,7 @@ pub fn documented_router() -> OpenApiRouter<QueryState> {
         .routes(routes!(uptime::outages::of_organization))
         .routes(routes!(latency::of_monitor))
         .routes(routes!(density::show))
+        .routes(routes!(annotations::list))
         .routes(routes!(egress::policy))
         .routes(routes!(egress::blocks))
         .routes(routes!(system::show))
@@ -132,6 +136,8 @@ pub fn components(components: &mut Components) {
     components.add::<uptime::outages::OutagesBody>();
     components.add::<latency::LatencyBody>();
     components.add::<density::DensityBody>();
+    components.add::<Page<AnnotationBody>>();
+    components.add::<annotations::PreviewBody>();
     components.add::<Page<events::EventBody>>();
     components.add::<live::tickets::TicketBody>();
     components.add::<egress::PolicyBody>();

@@ -10,7 +10,7 @@ use super::slots::SlotCounts;
 
 /// What was found out about a bucket.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Uptime {
+pub(in crate::queries) struct Uptime {
     pub(super) durations: Durations,
     pub(super) slots: SlotCounts,
     pub(super) checks_total: u64,
@@ -103,7 +103,11 @@ pub(super) struct MonitorUptimeBody {
 
 impl UptimeBody {
     /// The body of the sums of each bucket of a question.
-    pub(super) fn new(question: &Question, buckets: &[Uptime], with_buckets: bool) -> Self {
+    pub(in crate::queries) fn new(
+        question: &Question,
+        buckets: &[Uptime],
+        with_buckets: bool,
+    ) -> Self {
         let total = buckets.iter().copied().fold(Uptime::default(), Uptime::plus);
         let window = question.window;
         let of_window = figures(question, (window.from, window.to), total);

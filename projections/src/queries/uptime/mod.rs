@@ -2,6 +2,7 @@
 //! were up within a window. `GET /monitors/{id}/outages` and `GET /outages`: when they were not.
 
 mod body;
+pub(super) mod corrections;
 mod organization;
 pub(super) mod outages;
 mod question;
@@ -22,7 +23,7 @@ use self::organization::{Answer, Monitors};
 pub(super) use self::question::Question;
 use self::question::{By, zone_of};
 use self::read::read;
-pub(super) use self::read::{Scope, durations};
+pub(super) use self::read::{Scope, durations, read_corrected};
 pub(super) use self::window::{Length, Window, WindowParameters};
 use super::cursor::UptimeCursor;
 use super::extract::{MonitorPath, Parameters, page_limit};
@@ -93,7 +94,7 @@ pub(super) async fn of_monitor(
     let question = Question::pin(&state, window).await?.in_buckets(by, zone)?;
     let question = Question { region, ..question };
     let scope = Scope { organization_id: identity.organization_id.0, monitors: &[monitor_id.0] };
-    let buckets = read(&state.clickhouse, scope, &question).await?.remove(&monitor_id.0);
+    let buckets = read(&state, scope, &question).await?.remove(&monitor_id.0);
     Ok(Json(UptimeBody::new(&question, &buckets.unwrap_or_default(), by.is_some())))
 }
 

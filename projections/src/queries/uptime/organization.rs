@@ -176,7 +176,7 @@ impl Answer {
         };
         let organization_id = self.monitors.organization_id.0;
         let scope = Scope { organization_id, monitors: &ids };
-        let mut known = read(&self.state.clickhouse, scope, &self.question).await?;
+        let mut known = read(&self.state, scope, &self.question).await?;
         let mut uptimes = Vec::new();
         for (id, name) in monitors {
             let buckets = known.remove(&id).unwrap_or_default();

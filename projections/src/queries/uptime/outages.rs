@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use clickhouse::{Client, Row};
+use clickhouse::Row;
 use pulsetrail_domain::uptime::{Corrections, Durations, Measure, Outage, Outages, Transition};
 use pulsetrail_domain::{MonitorId, Position, Timestamp};
 use pulsetrail_infra::http::{Identity, Problem};
@@ -10,11 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::now;
 use super::organization::Monitors;
 use super::question::Question;
 use super::read::{SCOPE, Scope, bind_scope};
 use super::window::{Length, WindowParameters};
+use super::{corrections, now};
 use crate::analytics::from_name;
 use crate::queries::checks::within_range;
 use crate::queries::cursor::OutageCursor;
@@ -116,7 +116,7 @@ pub(in crate::queries) async fn of_monitor(
     let mut search = Search::begin(&state, &parameters).await?;
     let organization_id = identity.organization_id;
     require_monitor(&state.store, organization_id, monitor_id).await?;
-    search.read(&state.clickhouse, organization_id.0, &[monitor_id.0]).await?;
+    search.read(&state, organization_id.0, &[monitor_id.0]).await?;
     search.body(&state, organization_id.0).await.map(Json)
 }
 
@@ -154,7 +154,7 @@ pub(in crate::queries) async fn of_organization(
         if last.is_none() {
             break;
         }
-        search.read(&state.clickhouse, organization_id.0, &ids).await?;
+        search.read(&state, organization_id.0, &ids).await?;
     }
     search.body(&state, organization_id.0).await.map(Json)
 }
@@ -194,17 +194,20 @@ impl Search {
     /// Takes in some monitors.
     async fn read(
         &mut self,
-        client: &Client,
+        state: &QueryState,
         organization_id: Uuid,
         monitors: &[Uuid],
     ) -> Result<(), Problem> {
         let scope = Scope { organization_id, monitors };
         let question = self.question.clone();
-        let corrections = Corrections::default();
+        // Also of the time before the window: an outage may have begun there.
+        let known = corrections::load(state, scope, &question, None).await?;
+        let (none, corrections) = (Corrections::default(), known.corrections());
         let known_until = question.window.known_until.timestamp_micros();
-        let begin = || {
-            let measure = Measure::new(&corrections, &question.borders);
-            (measure, Outages::new(&corrections, known_until))
+        let begin = |monitor_id: &Uuid| {
+            let corrections = corrections.get(monitor_id).unwrap_or(&none);
+            let measure = Measure::new(corrections, &question.borders);
+            (measure, Outages::new(corrections, known_until))
         };
         // As for an uptime, with what follows the window: an outage may end there.
         let query = format!(
@@ -219,7 +222,7 @@ impl Search {
              order by monitor_id, position"
         );
         let from = within_range(question.window.from.timestamp_micros());
-        let query = bind_scope(client.query(&query), scope, &question)
+        let query = bind_scope(state.clickhouse().query(&query), scope, &question)
             .bind(within_range(known_until))
             .bind(from);
         let query = bind_scope(query, scope, &question).bind(from);
@@ -230,7 +233,7 @@ impl Search {
             let status = from_name(&row.status).map_err(Problem::internal)?;
             let cause = (row.failure_cause, row.failure_detail);
             if current.as_ref().is_none_or(|(current, _)| *current != monitor_id) {
-                self.finish(current.replace((monitor_id, begin())));
+                self.finish(current.replace((monitor_id, begin(&monitor_id))));
             }
             let Some((_, (measure, outages))) = &mut current else { continue };
             measure.push(Transition { at, status, settled_at, cause: () });

@@ -11,9 +11,11 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::body::Uptime;
+use super::corrections::{self, Known};
 use super::question::Question;
 use super::slots::count_slots;
 use crate::analytics::from_name;
+use crate::queries::QueryState;
 use crate::queries::checks::within_range;
 
 /// Whose uptime is asked for.
@@ -45,17 +47,29 @@ struct CheckCounts {
 /// Reads the uptime of each monitor of the scope, bucket by bucket; one of which nothing is known is unknown
 /// all the time.
 pub(super) async fn read(
-    client: &Client,
+    state: &QueryState,
     scope: Scope<'_>,
     question: &Question,
 ) -> Result<HashMap<Uuid, Vec<Uptime>>, Problem> {
+    let known = corrections::load(state, scope, question, Some(question.window.from)).await?;
+    read_corrected(state, scope, question, &known).await
+}
+
+/// The same with corrections in hand.
+pub(in crate::queries) async fn read_corrected(
+    state: &QueryState,
+    scope: Scope<'_>,
+    question: &Question,
+    known: &Known,
+) -> Result<HashMap<Uuid, Vec<Uptime>>, Problem> {
+    let client = state.clickhouse();
     let counts = async {
         let counts = check_counts(client, scope, question).fetch_all::<CheckCounts>().await;
         counts.map_err(Problem::from)
     };
     let borders = [&question.borders[..]];
     let (durations, slots, counts) = tokio::try_join!(
-        durations(client, scope, question, &borders),
+        durations(client, scope, (question, &borders[..]), known),
         count_slots(client, scope, question),
         counts
     )?;
@@ -87,13 +101,15 @@ pub(super) async fn read(
 pub(in crate::queries) async fn durations(
     client: &Client,
     scope: Scope<'_>,
-    question: &Question,
-    borders: &[&[i64]],
+    (question, borders): (&Question, &[&[i64]]),
+    known: &Known,
 ) -> Result<HashMap<Uuid, Vec<Vec<Durations>>>, Problem> {
     let mut durations = HashMap::new();
-    let corrections = Corrections::default();
-    let begin = || -> Vec<Measure<'_>> {
-        borders.iter().map(|borders| Measure::new(&corrections, borders)).collect()
+    let (none, corrections) = (Corrections::default(), known.corrections());
+    let begin = |monitor_id: &Uuid| {
+        let corrections = corrections.get(monitor_id).unwrap_or(&none);
+        let measures = borders.iter().map(|borders| Measure::new(corrections, borders));
+        measures.collect::<Vec<Measure<'_>>>()
     };
     let finish = |measures: Vec<Measure<'_>>| measures.into_iter().map(Measure::finish).collect();
     let mut current: Option<(Uuid, Vec<Measure<'_>>)> = None;
@@ -103,7 +119,8 @@ pub(in crate::queries) async fn durations(
         let settled_at = row.settled_at_us;
         let transition = Transition { at: row.at_us, status, settled_at, cause: () };
         if current.as_ref().is_none_or(|(monitor_id, _)| *monitor_id != row.monitor_id)
-            && let Some((before, measures)) = current.replace((row.monitor_id, begin()))
+            && let Some((before, measures)) =
+                current.replace((row.monitor_id, begin(&row.monitor_id)))
         {
             durations.insert(before, finish(measures));
         }
@@ -113,7 +130,7 @@ pub(in crate::queries) async fn durations(
     }
     durations.extend(current.map(|(last, measures)| (last, finish(measures))));
     for monitor_id in scope.monitors {
-        durations.entry(*monitor_id).or_insert_with(|| finish(begin()));
+        durations.entry(*monitor_id).or_insert_with(|| finish(begin(monitor_id)));
     }
     Ok(durations)
 }
