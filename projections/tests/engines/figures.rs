@@ -1,6 +1,6 @@
 //! Latency, the density of events, and the figures beside a list of monitors.
 
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use serde_json::{Value, json};
 
 use crate::cell::{Cell, at};
