@@ -44,7 +44,9 @@ bench: engines dashboard ## Measure (ONLY=name for one figure)
 	@exec cargo bench --quiet --bench bench -- $(ONLY)
 
 soak: test-tools dashboard-check ## Run the long fault, fuzz and browser runs
-	@cargo build --release -p chdb-server && PULSETRAIL_SOAK=1 cargo test --workspace --release
+	@cargo build --release -p chdb-server && PULSETRAIL_SOAK=1 cargo test --workspace --release -- --skip hostile::
+	@# By itself: it measures times.
+	@PULSETRAIL_SOAK=1 cargo test --workspace --release --test e2e hostile::
 	@bash probers/fuzz/run.sh 600
 
 lint: tools dashboard-check ## Check format and lints

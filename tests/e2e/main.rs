@@ -20,6 +20,7 @@ mod faults;
 mod features;
 mod healthy_start;
 mod heartbeats;
+mod hostile;
 mod installing;
 mod layout;
 mod live;
