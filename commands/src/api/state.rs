@@ -22,7 +22,7 @@ use pulsetrail_infra::supervised::Supervisor;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::FutureProducer;
 
-use super::monitors::MonitorCounts;
+use super::monitors::{BodyReaders, MonitorCounts};
 use crate::accounts::PasswordHasher;
 use crate::annotations::{Annotations, annotations};
 
@@ -78,6 +78,8 @@ pub struct CommandState {
     pub(super) reports: RateLimit<Vec<u8>>,
     /// Counts the retries of dead letters of each organization.
     pub(super) retries: RateLimit<OrganizationId>,
+    /// Reads bodies with regular expressions.
+    pub(super) readers: BodyReaders,
     /// How many monitors there are.
     limits: Arc<MonitorCounts>,
 }
@@ -182,6 +184,7 @@ impl CommandState {
             probers: LiveProbers::default(),
             reports: RateLimit::a_minute(REPORTS_A_MINUTE),
             retries: RateLimit::a_minute(RETRIES_A_MINUTE),
+            readers: BodyReaders::default(),
             limits: Arc::default(),
             sign_ins: limit("account and address", sign_ins_a_minute),
             account_sign_ins: limit("account", account_sign_ins_a_minute),

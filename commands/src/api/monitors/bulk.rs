@@ -1,7 +1,7 @@
 //! `POST /api/v1/monitors/bulk`: up to 1,000 things at once, each with a result of its own.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use axum::Json;
 use axum::extract::State;
@@ -140,7 +140,7 @@ pub(crate) async fn bulk(
     let pool = &state.store.write;
     let body = BodyHash::of(&state.keyring, &body);
     let first_asked = key.claim(pool, identity.organization_id, ROUTE, &body).await?;
-    let patterns = Mutex::default();
+    let patterns = Arc::default();
     let call = Call { state: &state, identity, context, key, first_asked, patterns };
     let items: Vec<OperationResult> = stream::iter(operations.into_iter().enumerate())
         .map(|(index, operation)| call.carry_out(index, operation))
@@ -174,7 +174,7 @@ struct Call<'a> {
     key: IdempotencyKey,
     first_asked: Option<Timestamp>,
     /// What the patterns of all operations may still cost.
-    patterns: Mutex<PatternBudget>,
+    patterns: Arc<Mutex<PatternBudget>>,
 }
 
 impl Call<'_> {
@@ -201,7 +201,7 @@ impl Call<'_> {
         let organization_id = self.identity.organization_id;
         let with_key = self.key.item_id(organization_id, ROUTE, Some(index)).map(MonitorId);
         let metadata = self.context.metadata(&self.identity);
-        let patterns = &self.patterns;
+        let patterns = Arc::clone(&self.patterns);
         let registration = Registration { organization_id, with_key, metadata, patterns };
         let registered = registration.carry_out(self.state, body).await?;
         let id = registered.monitor_id;

@@ -11,6 +11,7 @@ pub(crate) mod heartbeat_token;
 mod merge_patch;
 mod once;
 pub(crate) mod pause;
+mod readers;
 pub(crate) mod reconfigure;
 pub(crate) mod register;
 mod response;
@@ -21,3 +22,4 @@ mod target_body;
 mod wait;
 
 pub(crate) use counts::MonitorCounts;
+pub(crate) use readers::BodyReaders;

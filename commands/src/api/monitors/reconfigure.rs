@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::super::CommandState;
 use super::super::json_body::JsonBody;
 use super::body::{self, ParsedBody};
+use super::readers::has_patterns;
 use super::response::{Addressed, respond};
 use super::{merge_patch, rules};
 
@@ -41,7 +42,7 @@ pub(crate) async fn reconfigure(
     for _ in 0..ATTEMPTS {
         let current = addressed.load(&state).await?.monitor;
         let asked_for = addressed.expected_version(&current)?;
-        let (parsed, before) = patched(&current, patch.clone())?;
+        let (parsed, before) = patched(&state, &current, patch.clone()).await?;
         if let Err(objection) = rules::judge(&state.rules, &parsed, Some(before)) {
             return Err(addressed.refuse(&state, *objection).await);
         }
@@ -65,12 +66,21 @@ fn is_outrun(problem: &Problem) -> bool {
 }
 
 /// What the patch makes of the monitor, and the configuration before.
-fn patched(current: &Monitor, patch: Value) -> Result<(ParsedBody, &MonitorConfig), Problem> {
+async fn patched<'a>(
+    state: &CommandState,
+    current: &'a Monitor,
+    patch: Value,
+) -> Result<(ParsedBody, &'a MonitorConfig), Problem> {
     let before = current.config.as_ref().ok_or(MonitorError::NotFound)?;
     if current.archived {
         return Err(MonitorError::Archived.into());
     }
-    Ok((merge(before, patch)?, before))
+    let before_json = serde_json::to_value(before).map_err(Problem::internal)?;
+    let has_patterns = has_patterns(&patch) || has_patterns(&before_json);
+    let of_before = before.clone();
+    let merge = move || merge(&of_before, patch);
+    let parsed = state.readers.read(current.organization_id, has_patterns, merge).await?;
+    Ok((parsed, before))
 }
 
 /// The configuration that a patch makes of another one. `url` is short for `target.url` here too.

@@ -1,6 +1,6 @@
 //! `POST /api/v1/monitors`: a monitor begins.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::super::CommandState;
 use super::super::json_body::JsonBody;
 use super::super::request::{RequestContext, Writer};
+use super::readers::has_patterns;
 use super::response::respond_with;
 use super::{body, egress, rules};
 use crate::accounts::Metadata;
@@ -53,14 +54,14 @@ pub(crate) async fn register(
     let organization_id = identity.organization_id;
     let with_key = key.id(organization_id, ROUTE).map(MonitorId);
     let metadata = context.metadata(&identity);
-    let patterns = &Mutex::default();
+    let patterns = Arc::default();
     let registration = Registration { organization_id, with_key, metadata, patterns };
     let registered = registration.carry_out(&state, body).await?;
     respond_with(&state, StatusCode::CREATED, registered.body()?)
 }
 
 /// The registration of one monitor.
-pub(super) struct Registration<'a> {
+pub(super) struct Registration {
     /// Whom it is for.
     pub(super) organization_id: OrganizationId,
     /// The id that a key leads to.
@@ -68,10 +69,10 @@ pub(super) struct Registration<'a> {
     /// Who asked, and in which request.
     pub(super) metadata: Metadata,
     /// What the patterns of all registrations of the request may still cost.
-    pub(super) patterns: &'a Mutex<PatternBudget>,
+    pub(super) patterns: Arc<Mutex<PatternBudget>>,
 }
 
-impl Registration<'_> {
+impl Registration {
     /// Registers what `body` says, or finds what was registered with the same key. A key that was used
     /// counts before every rule and limit: what is answered is what became of the first request.
     pub(super) async fn carry_out(
@@ -103,10 +104,11 @@ impl Registration<'_> {
         hash: &BodyHash,
     ) -> Result<(MonitorId, StoredMonitor), Problem> {
         let Self { organization_id, with_key, mut metadata, patterns } = self;
-        let parsed = {
+        let reading = state.readers.read(organization_id, has_patterns(&body), move || {
             let mut patterns = patterns.lock().unwrap_or_else(PoisonError::into_inner);
-            body::read_within(body, &mut patterns)?
-        };
+            body::read_within(body, &mut patterns)
+        });
+        let parsed = reading.await?;
         if let Err(objection) = rules::judge(&state.rules, &parsed, None) {
             return Err(egress::answer(state, *objection, organization_id, None, &metadata).await);
         }
