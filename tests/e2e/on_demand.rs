@@ -112,3 +112,26 @@ async fn the_answer_to_a_check_waits_for_its_result_at_any_server() {
     assert_eq!(user.post(&path, &json!({})).await.status, StatusCode::CONFLICT);
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_target_is_checked_at_once_and_another_change_waits_for_its_slot() {
+    let corner = corner().await;
+    let app = corner.start().await;
+    let user = User::sign_up(&app.url).await;
+    let [broken, good] = [Target::start().await, Target::start().await];
+    broken.answer(500);
+    let body = json!({"url": broken.url(), "interval_seconds": 86_400});
+    let id = user.post("/api/v1/monitors", &body).await.body["id"].as_str().unwrap().to_owned();
+    user.until_status(&id, "down").await;
+    let path = format!("/api/v1/monitors/{id}");
+    // The control: what leaves the target alone has nothing checked.
+    let renamed = user.send(user.request(Method::PATCH, &path).json(&json!({"name": "a"}))).await;
+    assert_eq!(renamed.status, StatusCode::OK, "{}", renamed.body);
+    let before = broken.requests().len();
+    let changed =
+        user.send(user.request(Method::PATCH, &path).json(&json!({"url": good.url()}))).await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.body);
+    user.until_status(&id, "up").await;
+    assert_eq!((good.requests().len(), broken.requests().len()), (1, before));
+    app.stop().await;
+}

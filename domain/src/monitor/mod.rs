@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 
 pub use config::{LONGEST_TIMEOUT_MS, MonitorConfig, Retries, Violation};
 pub use targets::{
-    Assertion, DnsTarget, HeartbeatTarget, HttpAuth, HttpMethod, HttpTarget, HttpVersions,
-    InvalidResolver, InvalidStatusRange, InvalidTargetHost, InvalidTargetUrl, JsonOperator,
-    JsonPath, MAX_PATTERN_COST, MAX_PATTERNS_COST, MAX_URL_BYTES, Pattern, PatternBudget,
-    RecordType, ResolverAddress, SECRET_HEADERS, SecretRef, ShortUrl, StatusRange, Target,
-    TargetHost, TargetUrl, TcpTarget, TextOperator, TlsTarget, header_value_fault, json_path,
-    whole_url,
+    Assertion, ClientCertificate, DnsTarget, HeartbeatTarget, HttpAuth, HttpMethod, HttpTarget,
+    HttpVersions, InvalidResolver, InvalidStatusRange, InvalidTargetHost, InvalidTargetUrl,
+    JsonOperator, JsonPath, MAX_PATTERN_COST, MAX_PATTERNS_COST, MAX_URL_BYTES, Pattern,
+    PatternBudget, RecordType, ResolverAddress, SECRET_HEADERS, SecretRef, ShortUrl, StatusRange,
+    Target, TargetHost, TargetUrl, TcpTarget, TextOperator, TlsTarget, header_value_fault,
+    json_path, whole_url,
 };
 
 use crate::catalogue::current_version;

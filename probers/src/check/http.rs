@@ -20,7 +20,7 @@ use super::cookies::CookieJar;
 use super::credentials::Credentials;
 use super::exchange::{Answer, Reading, exchange};
 use super::redirect::{Step, Trail, is_redirect};
-use super::tls::{Protocol, TlsClients};
+use super::tls::{Handshake, Protocol, TlsClients};
 use super::wire::Wire;
 use super::work::Work;
 use crate::shield::Shield;
@@ -140,7 +140,8 @@ impl Way<'_> {
         let wire = if url.scheme() == "https" {
             let began = Instant::now();
             let verify = self.target.verify_tls;
-            let how = (verify, Protocol::Http(versions));
+            let client = self.credentials.client().filter(|_| step.same_origin);
+            let how = Handshake { verify, protocol: Protocol::Http(versions), client };
             let stream = self.tls.handshake(dialled.stream, name, how, self.deadline).await;
             self.stopwatch.tls(began.elapsed());
             let stream = stream?;

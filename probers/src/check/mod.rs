@@ -137,7 +137,10 @@ impl Checker {
                 http::attempt(&self.shield, &self.tls, target, credentials, work).await
             }
             Target::Tcp(target) => socket::tcp(&self.shield, target, deadline).await,
-            Target::Tls(target) => socket::tls(&self.shield, &self.tls, target, deadline).await,
+            Target::Tls(target) => {
+                let client = credentials.client();
+                socket::tls(&self.shield, &self.tls, target, client, deadline).await
+            }
             Target::Dns(target) => dns::attempt(&self.shield, target, deadline).await,
             other @ Target::Heartbeat(_) => Attempt::unsupported(other.kind()),
         }

@@ -1,15 +1,18 @@
 //! The checks that are one connection: TCP, and TLS with the certificate that it shows.
 
+use std::sync::Arc;
+
 use pulsetrail_domain::check::Findings;
 use pulsetrail_domain::monitor::{Target, TcpTarget, TlsTarget};
 use pulsetrail_domain::timestamp_from_millis;
+use rustls::sign::CertifiedKey;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout_at};
 use url::Host;
 
 use super::attempt::{Attempt, Fault, Stopwatch};
 use super::certificate;
-use super::tls::{Protocol, TlsClients};
+use super::tls::{Handshake, Protocol, TlsClients};
 use crate::shield::{Dialled, Shield};
 
 /// Connects, and closes the connection.
@@ -26,6 +29,7 @@ pub(super) async fn tls(
     shield: &Shield,
     clients: &TlsClients,
     target: &TlsTarget,
+    client: Option<&Arc<CertifiedKey>>,
     deadline: Instant,
 ) -> Attempt {
     let mut stopwatch = Stopwatch::start();
@@ -36,8 +40,8 @@ pub(super) async fn tls(
         let dialled = dial(shield, &whole, host, target.port, deadline, &mut stopwatch).await?;
         let began = Instant::now();
         let name = target.host.to_string();
-        let shaken =
-            clients.handshake(dialled.stream, &name, (true, Protocol::Any), deadline).await;
+        let how = Handshake { verify: true, protocol: Protocol::Any, client };
+        let shaken = clients.handshake(dialled.stream, &name, how, deadline).await;
         stopwatch.tls(began.elapsed());
         let mut stream = shaken?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();

@@ -18,9 +18,9 @@ use serde_json::Value;
 use super::super::CommandState;
 use super::super::json_body::JsonBody;
 use super::super::request::{RequestContext, Writer};
-use super::check;
 use super::once::Marked;
 use super::register::Registration;
+use super::{ask, check};
 
 /// Operations in one call at most.
 const MAX_OPERATIONS: usize = 1_000;
@@ -248,7 +248,7 @@ impl Call<'_> {
         let check_id = check::check_id(now, self.first_asked, with_key);
         let trace = self.context.trace();
         let asked =
-            check::ask(self.state, (id, organization_id), &monitor, (check_id, now), trace).await;
+            ask::ask(self.state, (id, organization_id), &monitor, (check_id, now), trace).await;
         if let Err(refusal) = asked {
             // What was asked for before was permitted then.
             let made = check::made_before(self.state, id, check_id, self.first_asked).await?;

@@ -1,6 +1,7 @@
 //! `/api/v1/monitors`: registering monitors and changing them.
 
 pub(crate) mod archive;
+mod ask;
 pub(crate) mod body;
 pub(crate) mod bulk;
 pub(crate) mod check;

@@ -14,7 +14,7 @@ use super::super::json_body::JsonBody;
 use super::body::{self, ParsedBody};
 use super::readers::has_patterns;
 use super::response::{Addressed, respond};
-use super::{merge_patch, rules};
+use super::{ask, merge_patch, rules};
 
 /// How often a patch is made again on a monitor that others change at the same time.
 const ATTEMPTS: usize = 8;
@@ -47,6 +47,7 @@ pub(crate) async fn reconfigure(
             return Err(addressed.refuse(&state, *objection).await);
         }
         let sealed = parsed.secrets.seal(&state.keyring, current.organization_id)?;
+        let target_changes = parsed.config.target != before.target;
         let config = Box::new(parsed.config);
         let request = MonitorRequest {
             // What was not in the patch comes from this version: it goes with no other.
@@ -55,7 +56,15 @@ pub(crate) async fn reconfigure(
         };
         match addressed.execute_at(&state, request, sealed).await {
             Err(problem) if is_outrun(&problem) && asked_for.is_none() => {}
-            done => return respond(&state, StatusCode::OK, addressed.monitor_id(), done?),
+            done => {
+                let changed = done?;
+                if target_changes {
+                    let whose = (addressed.monitor_id(), current.organization_id);
+                    let trace = addressed.context().trace();
+                    ask::ask_after_change(&state, whose, &changed.monitor, trace).await;
+                }
+                return respond(&state, StatusCode::OK, addressed.monitor_id(), changed);
+            }
         }
     }
     Err(Problem::unavailable("others change the monitor all the time"))

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use pulsetrail_domain::monitor::{
-    HttpAuth, MonitorConfig, SecretRef, Target, Violation, header_value_fault,
+    ClientCertificate, HttpAuth, MonitorConfig, SecretRef, Target, Violation, header_value_fault,
 };
 use pulsetrail_domain::{OrganizationId, SecretId};
 use pulsetrail_infra::http::Problem;
@@ -18,6 +18,9 @@ use super::fields::Fields;
 
 const AUTH: &str = "/target/auth";
 const SECRET_HEADERS: &str = "/target/secret_headers";
+const CLIENT_CERTIFICATE: &str = "/target/client_certificate";
+/// Bytes of a private key, at most.
+const MAX_KEY_BYTES: usize = 4_096;
 
 /// The secrets in a body.
 #[derive(Debug, Default)]
@@ -78,6 +81,28 @@ impl Secrets {
         headers
     }
 
+    /// Reads `client_certificate`.
+    pub(super) fn client_certificate(
+        &mut self,
+        described: Value,
+        violations: &mut Vec<Violation>,
+    ) -> Option<ClientCertificate> {
+        let mut fields = Fields::of(described, CLIENT_CERTIFICATE, violations)?;
+        let certificate = fields.need("certificate");
+        let key = match fields.take_raw("key") {
+            Some(key) => {
+                let pointer = format!("{CLIENT_CERTIFICATE}/key");
+                self.secret_text(key, pointer, key_fault, fields.violations())
+            }
+            None => {
+                fields.refuse("key", "is needed");
+                None
+            }
+        };
+        fields.finish();
+        Some(ClientCertificate { certificate: certificate?, key: key? })
+    }
+
     fn needed(&mut self, fields: &mut Fields<'_>, name: &str) -> Option<SecretRef> {
         let Some(value) = fields.take_raw(name) else {
             fields.refuse(name, "is needed");
@@ -86,11 +111,22 @@ impl Secrets {
         self.secret(value, format!("{AUTH}/{name}"), fields.violations())
     }
 
-    /// Reads a secret or a reference to one. What is wrong with it is said without saying what it is.
+    /// Reads a secret of a header field, or a reference to one.
     fn secret(
         &mut self,
         value: Value,
         pointer: String,
+        violations: &mut Vec<Violation>,
+    ) -> Option<SecretRef> {
+        self.secret_text(value, pointer, fault, violations)
+    }
+
+    /// Reads a secret or a reference to one. What is wrong with it is said without saying what it is.
+    fn secret_text(
+        &mut self,
+        value: Value,
+        pointer: String,
+        fault: fn(&str) -> Option<&'static str>,
         violations: &mut Vec<Violation>,
     ) -> Option<SecretRef> {
         let fault = match value {
@@ -164,9 +200,26 @@ fn fault(text: &str) -> Option<&'static str> {
     }
 }
 
+/// What forbids a text as a private key.
+fn key_fault(text: &str) -> Option<&'static str> {
+    if text.len() > MAX_KEY_BYTES {
+        Some("must have at most 4096 bytes")
+    } else if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+        Some("must not be encrypted: it is sealed when it is stored")
+    } else if !(text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----")) {
+        Some("must be a private key in PEM, which begins with -----BEGIN PRIVATE KEY-----")
+    } else {
+        None
+    }
+}
+
 fn origin(target: &Target) -> Option<Origin> {
     match target {
         Target::Http(http) => Some(http.url.url().origin()),
+        Target::Tls(tls) => {
+            let host = tls.host.host().to_owned();
+            Some(Origin::Tuple("tls".to_owned(), host, tls.port))
+        }
         _ => None,
     }
 }

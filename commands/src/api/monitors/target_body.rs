@@ -29,7 +29,7 @@ pub(super) fn read(
     let target = match kind.as_str() {
         "tcp" => tcp(&mut fields).map(Target::Tcp),
         "dns" => dns(&mut fields).map(Target::Dns),
-        "tls" => tls(&mut fields).map(Target::Tls),
+        "tls" => tls(&mut fields, secrets).map(Target::Tls),
         "heartbeat" => Some(Target::Heartbeat(heartbeat(&mut fields))),
         _ => http(&mut fields, secrets).map(Target::Http),
     };
@@ -55,6 +55,9 @@ fn http(fields: &mut Fields<'_>, secrets: &mut Secrets) -> Option<HttpTarget> {
     let auth = auth.and_then(|auth| secrets.auth(auth, fields.violations()));
     let secret_headers = fields.take_raw("secret_headers");
     let secret_headers = secret_headers.map(|all| secrets.headers(all, fields.violations()));
+    let client_certificate = fields.take_raw("client_certificate");
+    let client_certificate =
+        client_certificate.and_then(|one| secrets.client_certificate(one, fields.violations()));
     let default = HttpTarget::get(url.or_else(stand_in_url)?);
     Some(HttpTarget {
         method: method.unwrap_or(default.method),
@@ -71,6 +74,7 @@ fn http(fields: &mut Fields<'_>, secrets: &mut Secrets) -> Option<HttpTarget> {
         assertions: assertions.unwrap_or_default(),
         auth,
         secret_headers: secret_headers.unwrap_or_default(),
+        client_certificate,
     })
 }
 
@@ -79,11 +83,14 @@ fn tcp(fields: &mut Fields<'_>) -> Option<TcpTarget> {
     Some(TcpTarget { host: host?, port: port? })
 }
 
-fn tls(fields: &mut Fields<'_>) -> Option<TlsTarget> {
+fn tls(fields: &mut Fields<'_>, secrets: &mut Secrets) -> Option<TlsTarget> {
     let host = fields.need::<TargetHost>("host");
     let port = fields.take("port").unwrap_or(TLS_PORT);
     let warn_days = fields.take("warn_days").unwrap_or(WARN_DAYS);
-    Some(TlsTarget { host: host?, port, warn_days })
+    let client_certificate = fields.take_raw("client_certificate");
+    let client_certificate =
+        client_certificate.and_then(|one| secrets.client_certificate(one, fields.violations()));
+    Some(TlsTarget { host: host?, port, warn_days, client_certificate })
 }
 
 fn dns(fields: &mut Fields<'_>) -> Option<DnsTarget> {

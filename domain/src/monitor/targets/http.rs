@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::assertion::Assertion;
 use super::pattern::PatternBudget;
-use super::secret::{HttpAuth, SecretRef};
+use super::secret::{ClientCertificate, HttpAuth, SecretRef};
 use super::status::StatusRange;
 use super::url::TargetUrl;
 use crate::monitor::Violation;
@@ -59,6 +59,9 @@ pub struct HttpTarget {
     /// Header fields whose values are secret, by name; they go to the URL's own origin alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secret_headers: BTreeMap<String, SecretRef>,
+    /// The certificate that is shown to a server that asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate>,
 }
 
 fn default_true() -> bool {
@@ -100,13 +103,15 @@ impl HttpTarget {
             assertions: Vec::new(),
             auth: None,
             secret_headers: BTreeMap::new(),
+            client_certificate: None,
         }
     }
 
     /// Every secret that a request needs.
     pub fn secrets(&self) -> impl Iterator<Item = SecretRef> {
         let of_auth = self.auth.iter().map(HttpAuth::secret);
-        of_auth.chain(self.secret_headers.values().copied())
+        let of_client = self.client_certificate.iter().map(|client| client.key);
+        of_auth.chain(self.secret_headers.values().copied()).chain(of_client)
     }
 
     pub(super) fn validate(&self, patterns: &mut PatternBudget, violations: &mut Vec<Violation>) {
@@ -129,6 +134,9 @@ impl HttpTarget {
         check(self.headers.len() <= 50, "/target/headers", "must be at most 50");
         check(self.secret_headers.len() <= 10, "/target/secret_headers", "must be at most 10");
         check(self.assertions.len() <= 20, "/target/assertions", "must be at most 20");
+        if let Some(client) = &self.client_certificate {
+            client.validate(violations);
+        }
         for (name, value) in &self.headers {
             if let Some(detail) = header_fault(name, value) {
                 violations.push(Violation::new(at("headers", name), detail));

@@ -24,7 +24,7 @@ pub use host::{InvalidTargetHost, TargetHost};
 pub use http::{HttpMethod, HttpTarget, HttpVersions, SECRET_HEADERS, header_value_fault};
 pub use json_path::JsonPath;
 pub use pattern::{MAX_PATTERN_COST, MAX_PATTERNS_COST, Pattern, PatternBudget};
-pub use secret::{HttpAuth, SecretRef};
+pub use secret::{ClientCertificate, HttpAuth, SecretRef};
 pub use sockets::{HeartbeatTarget, TcpTarget, TlsTarget};
 pub use status::{InvalidStatusRange, StatusRange};
 pub use url::{InvalidTargetUrl, MAX_URL_BYTES, ShortUrl, TargetUrl, whole_url};
@@ -94,11 +94,12 @@ impl Target {
 
     /// Every secret that a check needs.
     pub fn secrets(&self) -> impl Iterator<Item = SecretRef> {
-        let http = match self {
-            Self::Http(http) => Some(http),
-            Self::Tcp(_) | Self::Dns(_) | Self::Tls(_) | Self::Heartbeat(_) => None,
+        let (http, client) = match self {
+            Self::Http(http) => (Some(http), None),
+            Self::Tls(tls) => (None, tls.client_certificate.as_ref()),
+            Self::Tcp(_) | Self::Dns(_) | Self::Heartbeat(_) => (None, None),
         };
-        http.into_iter().flat_map(HttpTarget::secrets)
+        http.into_iter().flat_map(HttpTarget::secrets).chain(client.map(|client| client.key))
     }
 
     /// Notes every value outside its limits, under `/target`. Patterns are paid for from `patterns`.

@@ -7,6 +7,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::SecretId;
+use crate::monitor::Violation;
+
+/// Bytes of a client's certificates, at most.
+const MAX_CERTIFICATE_BYTES: usize = 16_384;
 
 /// A secret. The log holds its id alone; the value lies encrypted in the table `secrets`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,5 +73,30 @@ impl HttpAuth {
             Self::Basic { password, .. } => *password,
             Self::Bearer { token } => *token,
         }
+    }
+}
+
+/// With what a check shows who it is when a server asks for a certificate (RFC 8446, section 4.4.2). It is shown to
+/// the target's own origin alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// The certificate, and those between it and an authority, in PEM (RFC 7468): at most 16,384 bytes.
+    #[schemars(length(max = 16_384))]
+    pub certificate: String,
+    /// The certificate's private key, in PEM and not encrypted: at most 4,096 bytes.
+    pub key: SecretRef,
+}
+
+impl ClientCertificate {
+    pub(super) fn validate(&self, violations: &mut Vec<Violation>) {
+        let detail = if self.certificate.len() > MAX_CERTIFICATE_BYTES {
+            "must have at most 16384 bytes"
+        } else if !self.certificate.contains("-----BEGIN CERTIFICATE-----") {
+            "must be a certificate in PEM, which begins with -----BEGIN CERTIFICATE-----"
+        } else {
+            return;
+        };
+        violations.push(Violation::new("/target/client_certificate/certificate", detail));
     }
 }

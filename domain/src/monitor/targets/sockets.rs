@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::host::TargetHost;
+use super::secret::ClientCertificate;
 use crate::monitor::Violation;
 
 /// A TCP connection that must come about.
@@ -31,6 +32,9 @@ pub struct TlsTarget {
     #[serde(default = "default_warn_days")]
     #[schemars(range(max = 365))]
     pub warn_days: u16,
+    /// The certificate that is shown to a server that asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate>,
 }
 
 /// Something that reports by itself, at least once an interval.
@@ -64,6 +68,9 @@ impl TcpTarget {
 impl TlsTarget {
     pub(super) fn validate(&self, violations: &mut Vec<Violation>) {
         validate_port(self.port, violations);
+        if let Some(client) = &self.client_certificate {
+            client.validate(violations);
+        }
         if self.warn_days > 365 {
             violations.push(Violation::new("/target/warn_days", "must be at most 365"));
         }

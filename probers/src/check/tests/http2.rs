@@ -25,7 +25,11 @@ use super::*;
 const BOTH: [&str; 2] = ["h2", "http/1.1"];
 
 /// Does with each TLS connection what `serve` says.
-async fn over_tls<F, S>(authority: &Authority, protocols: &[&str], serve: F) -> TestTarget
+pub(super) async fn over_tls<F, S>(
+    authority: &Authority,
+    protocols: &[&str],
+    serve: F,
+) -> TestTarget
 where
     F: Fn(TlsStream<TcpStream>) -> S + Clone + Send + Sync + 'static,
     S: Future<Output = ()> + Send + 'static,

@@ -10,6 +10,7 @@ mod http;
 mod http2;
 mod kinds;
 mod lenient;
+mod mutual_tls;
 mod openssl;
 mod pattern;
 mod proxy;

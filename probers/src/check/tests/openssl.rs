@@ -12,19 +12,19 @@ use tokio::process::{Child, Command};
 use super::*;
 
 /// A folder with keys and certificates: `<name>.key` and `<name>.pem`.
-struct Certificates(TempDir);
+pub(super) struct Certificates(TempDir);
 
 impl Certificates {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// Runs `openssl` with these words.
-    async fn run(&self, words: &str) {
+    pub(super) async fn run(&self, words: &str) {
         let mut command = Command::new("openssl");
         command.args(words.split_whitespace()).current_dir(self.path());
         let ended = command.stdin(Stdio::null()).output().await.expect("openssl is installed");
@@ -33,7 +33,7 @@ impl Certificates {
     }
 
     /// A certificate that signs itself.
-    async fn self_signed(&self, name: &str, key: &str, more: &str) {
+    pub(super) async fn self_signed(&self, name: &str, key: &str, more: &str) {
         let key = format!("-newkey {key} -nodes -keyout {name}.key");
         self.run(&format!(
             "req -x509 {key} -out {name}.pem -subj /CN={name} -days 3650 {SAN} {more}"
@@ -42,18 +42,38 @@ impl Certificates {
     }
 
     /// A certificate that the one of `authority` signs; with subjectAltName where `extensions` has it.
-    async fn signed(&self, name: &str, key: &str, authority: &str, extensions: &str, more: &str) {
+    pub(super) async fn signed(
+        &self,
+        name: &str,
+        key: &str,
+        authority: &str,
+        extensions: &str,
+        more: &str,
+    ) {
+        self.signed_for(("127.0.0.1", name), key, authority, extensions, more).await;
+    }
+
+    /// The same, for the subject of that name.
+    pub(super) async fn signed_for(
+        &self,
+        (subject, name): (&str, &str),
+        key: &str,
+        authority: &str,
+        extensions: &str,
+        more: &str,
+    ) {
         std::fs::write(self.path().join("extensions"), extensions).unwrap();
         let key = format!("-newkey {key} -nodes -keyout {name}.key");
-        self.run(&format!("req -new {key} -out {name}.csr -subj /CN=127.0.0.1")).await;
+        self.run(&format!("req -new {key} -out {name}.csr -subj /CN={subject}")).await;
         let by = format!("-CA {authority}.pem -CAkey {authority}.key -CAcreateserial");
+        let days = if more.contains("-days") { "" } else { "-days 3650" };
         self.run(&format!(
-            "x509 -req -in {name}.csr {by} -out {name}.pem -days 3650 -extfile extensions {more}"
+            "x509 -req -in {name}.csr {by} -out {name}.pem {days} -extfile extensions {more}"
         ))
         .await;
     }
 
-    fn roots(&self, name: &str) -> RootCertStore {
+    pub(super) fn roots(&self, name: &str) -> RootCertStore {
         let certificate = CertificateDer::from_pem_file(self.path().join(format!("{name}.pem")));
         let mut roots = RootCertStore::empty();
         roots.add(certificate.unwrap()).unwrap();
@@ -61,7 +81,7 @@ impl Certificates {
     }
 
     /// A server with the certificate of that name, which answers with a page.
-    async fn server(&self, name: &str, more: &str) -> OpenSsl {
+    pub(super) async fn server(&self, name: &str, more: &str) -> OpenSsl {
         let mut command = Command::new("openssl");
         let with = format!("-cert {name}.pem -key {name}.key -www {more}");
         command.args(format!("s_server -accept 127.0.0.1:0 {with}").split_whitespace());
@@ -80,9 +100,9 @@ impl Certificates {
 }
 
 const SAN: &str = "-addext subjectAltName=IP:127.0.0.1";
-const FOR_LOOPBACK: &str = "subjectAltName=IP:127.0.0.1";
+pub(super) const FOR_LOOPBACK: &str = "subjectAltName=IP:127.0.0.1";
 /// Lets OpenSSL take what it finds too weak.
-const WEAK: &str = "-cipher ALL:@SECLEVEL=0";
+pub(super) const WEAK: &str = "-cipher ALL:@SECLEVEL=0";
 
 /// With TLS 1.2 a key on P-521 is only for clients that offer the curve for the key exchange too (RFC 8422,
 /// section 5.1).
@@ -90,13 +110,13 @@ fn versions(is_p521: bool) -> &'static [&'static str] {
     if is_p521 { &["-tls1_3"] } else { &["-tls1_2", "-tls1_3"] }
 }
 
-struct OpenSsl {
-    address: SocketAddr,
+pub(super) struct OpenSsl {
+    pub(super) address: SocketAddr,
     _child: Child,
 }
 
 impl OpenSsl {
-    async fn check(&self, roots: RootCertStore) -> CheckResult {
+    pub(super) async fn check(&self, roots: RootCertStore) -> CheckResult {
         checker_trusting(roots).run(&job(get(&url("https", self.address, "/")))).await.result
     }
 

@@ -1,6 +1,8 @@
 use std::future::pending;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chrono::Datelike as _;
 use pulsetrail_domain::check::WarningCode;
 use rcgen::{
@@ -37,6 +39,12 @@ impl Authority {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         roots
+    }
+
+    /// Its certificate, for programs that read a file of roots.
+    pub(super) fn pem(&self) -> String {
+        let text = STANDARD.encode(&self.certificate);
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
     }
 
     /// What a server needs that is trusted by whoever trusts this authority.

@@ -5,8 +5,8 @@ use std::io;
 use pulsetrail_domain::check::FailureCause;
 use rustls::{AlertDescription, CertificateError, OtherError};
 
-use super::MAX_CHAIN;
 use super::verifiers::ChainFault;
+use super::{MAX_CHAIN, Refused};
 use crate::check::attempt::Fault;
 use crate::check::certificate::Lifetime;
 
@@ -20,8 +20,8 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
 }
 
-/// Why the handshake with `host` failed. `demanded`: the server asked for a certificate of the client.
-pub(super) fn fault(error: &io::Error, host: &str, demanded: bool) -> Fault {
+/// Why the handshake with `host` failed.
+pub(super) fn fault(error: &io::Error, host: &str, refused: Refused) -> Fault {
     use AlertDescription as Alert;
     use FailureCause as Cause;
     let (cause, detail) = match tls_error(error) {
@@ -32,8 +32,14 @@ pub(super) fn fault(error: &io::Error, host: &str, demanded: bool) -> Fault {
             | Alert::BadCertificate
             | Alert::NoCertificate
             | Alert::CertificateUnknown
-            | Alert::AccessDenied,
-        )) if demanded => (Cause::TlsClientCertificate, no_client_certificate(host)),
+            | Alert::AccessDenied
+            | Alert::UnknownCA
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked
+            | Alert::UnsupportedCertificate,
+        )) if refused != Refused::Nothing => {
+            (Cause::TlsClientCertificate, client_certificate(host, refused))
+        }
         Some(rustls::Error::AlertReceived(Alert::NoApplicationProtocol)) => (
             Cause::TlsProtocol,
             format!("{host} speaks none of the versions of HTTP that the check offers."),
@@ -69,8 +75,11 @@ pub(super) fn fault(error: &io::Error, host: &str, demanded: bool) -> Fault {
     Fault::failed(cause, detail)
 }
 
-fn no_client_certificate(host: &str) -> String {
-    format!("{host} demands a certificate of the client, and checks have none.")
+fn client_certificate(host: &str, refused: Refused) -> String {
+    if refused == Refused::Certificate {
+        return format!("{host} does not accept the client certificate of this monitor.");
+    }
+    format!("{host} demands a certificate of the client, and this monitor has none.")
 }
 
 /// The fault of a connection that TLS ended after the handshake; none where it was not TLS. With TLS 1.3 a
@@ -78,7 +87,20 @@ fn no_client_certificate(host: &str) -> String {
 pub(in crate::check) fn alert_fault(error: &io::Error) -> Option<Fault> {
     Some(match tls_error(error)? {
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            Fault::failed(FailureCause::TlsClientCertificate, no_client_certificate("The server"))
+            let detail = client_certificate("The server", Refused::NoCertificate);
+            Fault::failed(FailureCause::TlsClientCertificate, detail)
+        }
+        // A certificate of its own the server has shown before: these are about the client's.
+        rustls::Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA,
+        ) => {
+            let detail = client_certificate("The server", Refused::Certificate);
+            Fault::failed(FailureCause::TlsClientCertificate, detail)
         }
         rustls::Error::AlertReceived(alert) => Fault::failed(
             FailureCause::TlsHandshake,

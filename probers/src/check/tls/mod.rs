@@ -110,21 +110,21 @@ impl TlsClients {
         &self,
         stream: TcpStream,
         host: &str,
-        (verify, protocol): (bool, Protocol),
+        Handshake { verify, protocol, client }: Handshake<'_>,
         deadline: Instant,
     ) -> Result<TlsStream<TcpStream>, Fault> {
         let bare = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
         let name = ServerName::try_from(bare.to_owned()).map_err(|_| {
             Fault::failed(FailureCause::TlsHandshake, format!("{host} is no name for TLS."))
         })?;
-        let asked = Arc::new(ClientCertificate::default());
+        let asked = Arc::new(OfClient { demanded: AtomicBool::new(false), shown: client.cloned() });
         let mut config = if verify { &self.verifying } else { &self.accepting }.clone();
         config.alpn_protocols = protocol.offered();
         config.client_auth_cert_resolver = Arc::clone(&asked) as Arc<dyn ResolvesClientCert>;
         let connector = TlsConnector::from(Arc::new(config));
         match timeout_at(deadline, connector.connect(name, stream)).await {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(explain::fault(&error, host, asked.is_demanded())),
+            Ok(Err(error)) => Err(explain::fault(&error, host, asked.is_refused())),
             Err(_elapsed) => Err(Fault::failed(
                 FailureCause::TlsTimeout,
                 format!("The TLS handshake with {host} did not end in time."),
@@ -133,22 +133,48 @@ impl TlsClients {
     }
 }
 
-/// Notes whether the server asks the client for a certificate. None is sent.
-#[derive(Debug, Default)]
-struct ClientCertificate {
-    demanded: AtomicBool,
+/// How a handshake is made.
+pub(super) struct Handshake<'a> {
+    /// Whether the server's certificate must be good.
+    pub(super) verify: bool,
+    /// What is to be spoken then.
+    pub(super) protocol: Protocol,
+    /// What is shown to a server that asks for a certificate.
+    pub(super) client: Option<&'a Arc<CertifiedKey>>,
 }
 
-impl ClientCertificate {
-    fn is_demanded(&self) -> bool {
-        self.demanded.load(Ordering::Relaxed)
+/// What a server that asked for a certificate of the client may have objected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The server did not ask.
+    Nothing,
+    /// The check has none.
+    NoCertificate,
+    /// The one that the check has.
+    Certificate,
+}
+
+/// Shows the check's certificate to a server that asks for one, and notes that it asked.
+#[derive(Debug)]
+struct OfClient {
+    demanded: AtomicBool,
+    shown: Option<Arc<CertifiedKey>>,
+}
+
+impl OfClient {
+    fn is_refused(&self) -> Refused {
+        match (self.demanded.load(Ordering::Relaxed), &self.shown) {
+            (false, _) => Refused::Nothing,
+            (true, None) => Refused::NoCertificate,
+            (true, Some(_)) => Refused::Certificate,
+        }
     }
 }
 
-impl ResolvesClientCert for ClientCertificate {
+impl ResolvesClientCert for OfClient {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.demanded.store(true, Ordering::Relaxed);
-        None
+        self.shown.clone()
     }
 
     /// True, or else the server's request is not passed on.

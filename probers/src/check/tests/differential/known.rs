@@ -221,3 +221,45 @@ pub(super) const OF_QUESTIONS: &[(&str, &str)] = &[(
     "CNAME of an alias of nothing",
     "the alias itself was asked for and is there; NXDOMAIN tells of the name that it leads to (RFC 6604)",
 )];
+
+/// Between the prober and curl, by the server of TLS.
+pub(super) const OF_TLS: &[(&str, &str)] = &[
+    ("group/P-521", "a limit of the prober, which says so"),
+    ("group/X448", "a limit of the prober, which says so"),
+    ("hash/SHA-224", "a limit of the prober, which says so"),
+    ("key/Ed448", "a limit of the prober, which says so"),
+    ("key/RSA-PSS", "a limit of the prober, which says so"),
+    (
+        "kind/authority",
+        "Firefox refuses an authority as the certificate of a server, and so does the prober",
+    ),
+    ("suite/AES128-GCM", "a limit of the prober, which says so"),
+    ("suite/DHE-RSA-AES128-GCM", "a limit of the prober, which says so"),
+    ("suite/ECDHE-RSA-AES128-CBC", "a limit of the prober, which says so"),
+    ("use/certificates alone", "the TLS library looks at extendedKeyUsage, and not at keyUsage"),
+];
+
+/// Between the prober and curl, by the answer in HTTP/2.
+pub(super) const OF_HTTP2: &[(&str, &str)] = &[
+    (
+        "101",
+        "the HTTP library takes 101 for one of the answers that come before (RFC 9113, section 8.6, forbids it)",
+    ),
+    (
+        "a frame beyond the size",
+        "RFC 9113, section 4.2: a frame beyond SETTINGS_MAX_FRAME_SIZE is an error",
+    ),
+    (
+        "a pseudo field of requests",
+        "the HTTP library overlooks it (RFC 9113, section 8.3, forbids it)",
+    ),
+    (
+        "more padding than frame",
+        "RFC 9113, section 6.1: padding of the length of the frame or more is an error",
+    ),
+    (
+        "reset in the body with 0",
+        "the HTTP library takes NO_ERROR for the end of the body (RFC 9113, section 8.1)",
+    ),
+    ("trailers with a status", "the HTTP library overlooks it (RFC 9113, section 8.1, forbids it)"),
+];
