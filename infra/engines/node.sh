@@ -24,7 +24,8 @@ has_new_node() {
 
 has_node() { has_new_node || has_own_node; }
 
-# The npm package of Node is the program alone, and no install script is run.
+# The npm package of Node is the program alone, and no install script is run. An npm of its own comes along: run by
+# an older Node, npm leaves out what only a newer one can use, and a distribution's npm may need its own Node.
 install_node() {
   local folder new
   if has_node; then return 0; fi
@@ -37,7 +38,7 @@ install_node() {
   (cd "$new" && npm ci --silent --ignore-scripts --no-audit --no-fund </dev/null)
   compgen -G "$new/node_modules/node-*/bin/node" >/dev/null || { say "npm has no Node for this machine"; return 1; }
   mkdir "$new/bin"
-  (cd "$new/bin" && ln -s ../node_modules/node-*/bin/node node)
+  (cd "$new/bin" && ln -s ../node_modules/node-*/bin/node node && ln -s ../node_modules/npm/bin/npm-cli.js npm)
   chmod 755 "$new"
   rm -rf "$folder"
   mv -T "$new" "$folder"
