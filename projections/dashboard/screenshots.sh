@@ -15,7 +15,7 @@ trap finish EXIT
 PULSETRAIL_DATA_DIR=$folder PULSETRAIL_LISTEN=127.0.0.1:0 target/debug/pulsetrail up --demo \
   >"$folder/said" 2>"$folder/log" &
 program=$!
-until grep -q '^Signed up' "$folder/said"; do
+until grep -qs '^Signed up' "$folder/said"; do
   kill -0 "$program" 2>/dev/null || { cat "$folder/said" "$folder/log" >&2; exit 1; }
   sleep 0.2
 done
@@ -23,4 +23,4 @@ url=$(sed -n 's/^Ready in .* s: \(http.*\)$/\1/p' "$folder/said")
 password=$(sed -n 's/^Signed up .* with the password \([^,]*\),.*/\1/p' "$folder/said")
 mkdir -p target/screenshots
 PULSETRAIL_TEST_URL=$url PULSETRAIL_DEMO_PASSWORD=$password PULSETRAIL_SCREENSHOTS=$PWD/target/screenshots \
-  bash projections/dashboard/build.sh exec node projections/dashboard/tests/screenshots.mjs
+  bash projections/dashboard/build.sh exec node tests/screenshots.mjs

@@ -31,7 +31,7 @@ export async function launch() {
 /** A page of a context of its own, with what went wrong in it. Faults are texts; there must be none at the end. */
 export async function open(browser, options = {}) {
   const context = await browser.newContext({ baseURL: origin, viewport: { width: 1440, height: 900 }, ...options });
-  context.setDefaultTimeout(20_000);
+  context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   const faults = watch(page);
   return { context, page, faults };

@@ -19,7 +19,8 @@ async function picture(page, name, path, ready) {
       await ready();
       // Fonts and the pictures that follow the first answer.
       await page.evaluate(() => document.fonts.ready);
-      await page.waitForTimeout(800);
+      await page.waitForFunction(() => document.querySelector('.skeleton, .waiting') === null, undefined, { timeout: 30_000 });
+      await page.waitForTimeout(500);
       await page.screenshot({ path: `${folder}/${name}-${width}-${colorScheme}.png` });
     }
   }

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::corner;
 
 /// How long a script may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The command that runs a script against the server at `url`.
 fn script(name: &str, url: &str) -> Command {

@@ -23,6 +23,8 @@ interface Receiver {
   /** Everything after the position follows. */
   begun(position: number): void;
   event(event: LiveEvent): void;
+  /** Everything that was missed has come. */
+  caughtUp(): void;
   /** The log is another one: all must be loaded again. */
   forgotten(): void;
 }
@@ -107,6 +109,7 @@ function take(message: FeedMessage): void {
       break;
     case 'replayed':
       feed.health = 'live';
+      receiver?.caughtUp();
       break;
     case 'lagged':
       feed.health = 'replaying';

@@ -1,6 +1,6 @@
 // How numbers, times and targets are written.
 
-import type { Monitor, StoredCheck, Target, Timings, Uptime } from './types';
+import type { Monitor, Outcome, Status, StoredCheck, Target, Timings, Uptime } from './types';
 
 /** An uptime as the API writes it; rounded down as the API does, so that 100 % means that nothing was missing. */
 export function percent(uptime: Pick<Uptime, 'uptime_percent' | 'uptime_ratio'> | undefined | null): string {
@@ -83,6 +83,9 @@ export function percentile(checks: readonly StoredCheck[], part: number): number
   times.sort((one, other) => one - other);
   return times[Math.max(0, Math.ceil(part * times.length) - 1)] ?? null;
 }
+
+/** The mark of an outcome: what the shield refused says nothing of the target. */
+export const markOf = (outcome: Outcome): Status => (outcome === 'blocked' ? 'unknown' : outcome);
 
 export type Phase = 'dns' | 'connect' | 'tls' | 'first_byte' | 'body';
 export const PHASES: readonly Phase[] = ['dns', 'connect', 'tls', 'first_byte', 'body'];

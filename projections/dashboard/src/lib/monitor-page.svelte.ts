@@ -30,6 +30,7 @@ export class MonitorData {
       const page = await get<Page<StoredCheck>>(`/api/v1/monitors/${this.id}/checks?limit=${MOST}`);
       this.take(page.items);
       this.state = 'ready';
+      this.error = null;
     } catch (error) {
       this.error = error;
       if (this.state === 'loading') this.state = 'failed';

@@ -67,6 +67,10 @@ export function followMonitors(): void {
       if (store.event(event)) readSoon(event.monitor_id);
       changed();
     },
+    caughtUp() {
+      // What failed while the server was away.
+      if (monitors.error) void loadMonitors();
+    },
     forgotten() {
       store = new MonitorStore();
       location.reload();
@@ -158,7 +162,7 @@ function readSoon(id: string): void {
     toRead.clear();
     reading = undefined;
     if (ids.length > MANY) await loadMonitors();
-    else await Promise.all(ids.map((one) => readMonitor(one)));
+    else await Promise.all(ids.map((one) => readMonitor(one).catch((error: unknown) => (monitors.error = error))));
   }, 30);
 }
 
