@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -65,8 +66,12 @@ enum Command {
     /// Who asks is said by PULSETRAIL_TOKEN, an access token or an API key, and where by PULSETRAIL_URL.
     /// It comes back by itself when it is cut off, and then skips and repeats nothing.
     Watch(Watch),
-    /// List every setting.
-    Settings,
+    /// Show every setting: its value in force, where that comes from, and its meaning. Secrets are hidden.
+    Settings {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the shield's table as rules, so that the network can enforce it too.
     EgressPolicy(egress_policy::Arguments),
     /// Serve the embedded ClickHouse engine over HTTP; `up` starts this by itself.
@@ -89,10 +94,7 @@ struct ChdbServer {
 pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::ChdbServer(arguments) => return serve_clickhouse(arguments),
-        Command::Settings => {
-            print!("{}", settings::describe());
-            return Ok(());
-        }
+        Command::Settings { json } => return show_settings(json),
         _ => {}
     }
     let settings = Settings::load()?;
@@ -129,7 +131,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Operator(asked) => Box::pin(operator::run(&settings, asked)).await,
             Command::Watch(asked) => Box::pin(watch::run(&settings, asked)).await,
             Command::DeadLetters(asked) => Box::pin(dead_letters::run(&settings, asked)).await,
-            Command::ChdbServer(_) | Command::Settings | Command::EgressPolicy(_) => Ok(()),
+            Command::ChdbServer(_) | Command::Settings { .. } | Command::EgressPolicy(_) => Ok(()),
         }
     });
     // What waits for an engine that is away would wait for ever.
@@ -139,6 +141,20 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
 
 /// How long threads that wait for an engine are waited for at the end of the process.
 const STUCK: Duration = Duration::from_secs(1);
+
+fn show_settings(json: bool) -> anyhow::Result<()> {
+    let variables = std::env::vars_os();
+    let readable = |(key, value): (OsString, OsString)| {
+        Some((key.into_string().ok()?, value.into_string().ok()?))
+    };
+    let (settings, faults) = settings::in_force(variables.filter_map(readable));
+    if json {
+        println!("{}", serde_json::to_string_pretty(&settings)?);
+    } else {
+        print!("{}", settings::as_text(&settings));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(settings::SettingsError(faults).into()) }
+}
 
 async fn republish(settings: &Settings, from: i64) -> anyhow::Result<()> {
     let connected = connect::connect(settings).await?;

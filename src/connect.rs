@@ -7,6 +7,7 @@ use clickhouse::Client;
 use pulsetrail_infra::clickhouse as analytics;
 use pulsetrail_infra::engines::private_database_url;
 use pulsetrail_infra::kafka::Kafka;
+use pulsetrail_infra::secrets::SecretText;
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -38,9 +39,10 @@ pub(crate) async fn connect(settings: &Settings) -> anyhow::Result<Connected> {
     let (Some(database_url), Some(url)) = (&settings.database_url, &settings.clickhouse_url) else {
         bail!("{} must be set: only `up` starts private engines", missing.join(", "));
     };
-    let store =
-        Store::connect(database_url, CONNECTIONS).await.context("PULSETRAIL_DATABASE_URL")?;
-    let clickhouse = analytics::client(url, &settings.clickhouse_database);
+    let store = Store::connect(database_url.expose(), CONNECTIONS)
+        .await
+        .context("PULSETRAIL_DATABASE_URL")?;
+    let clickhouse = analytics::client(url.expose(), &settings.clickhouse_database);
     Ok(Connected { store, kafka: kafka(settings)?, clickhouse })
 }
 
@@ -78,7 +80,7 @@ async fn connect_to_current(settings: &Settings) -> anyhow::Result<Connected> {
 pub(crate) async fn store_for_one_question(settings: &Settings) -> anyhow::Result<Store> {
     let private = match &settings.database_url {
         Some(_) => None,
-        None => private_database_url(&settings.data_dir)?,
+        None => private_database_url(&settings.data_dir)?.map(SecretText::from),
     };
     let Some(url) = settings.database_url.as_ref().or(private.as_ref()) else {
         bail!(
@@ -86,7 +88,7 @@ pub(crate) async fn store_for_one_question(settings: &Settings) -> anyhow::Resul
         );
     };
     let name = if private.is_some() { "PULSETRAIL_DATA_DIR" } else { "PULSETRAIL_DATABASE_URL" };
-    Store::connect(url, 1).await.context(name)
+    Store::connect(url.expose(), 1).await.context(name)
 }
 
 /// Kafka alone, which is all that a prober needs.
@@ -102,7 +104,7 @@ pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let connected = connect(settings).await?;
     // `connect` has found the URL.
     let url = settings.clickhouse_url.as_ref().context("PULSETRAIL_CLICKHOUSE_URL")?;
-    apply_schemas(&connected, url, settings).await
+    apply_schemas(&connected, url.expose(), settings).await
 }
 
 /// Applies the schemas and creates the topics of the given engines.

@@ -188,7 +188,7 @@ pub(crate) async fn serve(
 ) -> anyhow::Result<()> {
     let secret = match &settings.jwt_secret {
         Some(given) => Some(given.clone()),
-        None => kept_secret(&settings.data_dir, JWT_SECRET)?,
+        None => kept_secret(&settings.data_dir, JWT_SECRET)?.map(Into::into),
     };
     let (Some(secret), Some(keyring)) = (secret, keyring(settings)?) else {
         bail!(
@@ -198,9 +198,9 @@ pub(crate) async fn serve(
     };
     let ready = readiness.of_role("server");
     let Connected { store, kafka, clickhouse } = connected.clone();
-    let mut tokens = AccessTokens::new(secret.as_bytes(), settings.access_token_seconds);
+    let mut tokens = AccessTokens::new(secret.expose().as_bytes(), settings.access_token_seconds);
     if let Some(previous) = &settings.jwt_secret_previous {
-        tokens = tokens.also_read(previous.as_bytes());
+        tokens = tokens.also_read(previous.expose().as_bytes());
     }
     let authenticator = Authenticator::with_limits(
         tokens,

@@ -55,11 +55,11 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
     }
     let urls = engines.urls().clone();
     let clickhouse_url = Url::parse(&urls.clickhouse_url).context("PULSETRAIL_CLICKHOUSE_URL")?;
-    settings.database_url = Some(urls.database_url);
+    settings.database_url = Some(urls.database_url.into());
     settings.kafka_brokers = Some(urls.kafka_brokers);
-    settings.clickhouse_url = Some(clickhouse_url.clone());
+    settings.clickhouse_url = Some(clickhouse_url.clone().into());
     if settings.jwt_secret.is_none() {
-        settings.jwt_secret = Some(engines.data_dir().secret(roles::JWT_SECRET)?);
+        settings.jwt_secret = Some(engines.data_dir().secret(roles::JWT_SECRET)?.into());
     }
     if settings.secret_key.is_none() {
         settings.secret_key = Some(engines.data_dir().secret(roles::SECRET_KEY)?.into());
@@ -121,9 +121,9 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
 
 async fn start_engines(settings: &Settings, data_dir: &Path) -> anyhow::Result<Engines> {
     let wanted = EngineSettings {
-        database_url: settings.database_url.clone(),
+        database_url: settings.database_url.as_ref().map(|url| url.expose().to_owned()),
         kafka_brokers: settings.kafka_brokers.clone(),
-        clickhouse_url: settings.clickhouse_url.as_ref().map(ToString::to_string),
+        clickhouse_url: settings.clickhouse_url.as_ref().map(|url| url.expose().to_string()),
         ..EngineSettings::default()
     };
     let started = engines::start(&wanted, data_dir, |progress| match progress {

@@ -5,10 +5,10 @@
 //! at once, each with its name and source.
 
 mod given;
+mod in_force;
 mod origin;
 mod parse;
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -18,9 +18,10 @@ use pulsetrail_domain::Region;
 use url::Url;
 
 use crate::http::{Ingress, RateSettings};
-use crate::secrets::SecretText;
+use crate::secrets::{SecretText, SecretUrl};
 use crate::telemetry::{LogFilter, LogFormat};
 
+pub use self::in_force::{InForce, as_text, in_force};
 pub use self::origin::{InvalidOrigin, Origin};
 
 /// One setting's documentation.
@@ -218,11 +219,11 @@ pub struct Settings {
     /// Where `up` keeps what it makes.
     pub data_dir: PathBuf,
     /// PostgreSQL; none for a private one.
-    pub database_url: Option<String>,
+    pub database_url: Option<SecretText>,
     /// Kafka; none for a private one.
     pub kafka_brokers: Option<String>,
     /// ClickHouse; none for a private one.
-    pub clickhouse_url: Option<Url>,
+    pub clickhouse_url: Option<SecretUrl>,
     /// The projections' database.
     pub clickhouse_database: String,
     /// The prefix of topics and consumer groups.
@@ -238,7 +239,7 @@ pub struct Settings {
     /// Checks under way at most.
     pub prober_concurrency: usize,
     /// What access tokens are signed with.
-    pub jwt_secret: Option<String>,
+    pub jwt_secret: Option<SecretText>,
     /// What the secrets of checks are sealed with.
     pub secret_key: Option<SecretText>,
     /// What they were sealed with before.
@@ -246,7 +247,7 @@ pub struct Settings {
     /// How long an access token is good for.
     pub access_token_seconds: u32,
     /// What tokens were signed with before.
-    pub jwt_secret_previous: Option<String>,
+    pub jwt_secret_previous: Option<SecretText>,
     /// How long a session lasts that is not used.
     pub session_days: u32,
     /// Memory of a password's hash, in KiB.
@@ -270,7 +271,7 @@ pub struct Settings {
     /// The interface that a client of this program talks to.
     pub url: Option<Url>,
     /// What it shows there.
-    pub token: Option<String>,
+    pub token: Option<SecretText>,
     /// How long a request may take, in seconds.
     pub request_seconds: u32,
     /// Whether anybody may register an account.
@@ -314,24 +315,4 @@ impl Settings {
     ) -> Result<Self, SettingsError> {
         parse::settings(variables)
     }
-}
-
-/// A table of every setting, for people.
-#[must_use]
-pub fn describe() -> String {
-    SETTINGS.iter().fold(String::new(), |mut text, setting| {
-        let default = match setting.default {
-            "" => "(none)",
-            default => default,
-        };
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "PULSETRAIL_{:<26} {:<15} {}",
-            setting.key.to_uppercase(),
-            default,
-            setting.help
-        );
-        text
-    })
 }

@@ -57,7 +57,8 @@ pub(crate) async fn run(settings: &Settings, asked: Watch) -> anyhow::Result<()>
     };
     let mut watcher = Watcher {
         address: address(url)?,
-        token: HeaderValue::from_str(&format!("Bearer {token}")).context("PULSETRAIL_TOKEN")?,
+        token: HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+            .context("PULSETRAIL_TOKEN")?,
         cursor: asked.after,
         json: asked.json || !io::stdout().is_terminal(),
         colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),

@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Which engines are external, and how private ones are run.
-#[derive(Debug, Clone)]
+/// Which engines are external, and how private ones are run. It has no `Debug`: URLs hold passwords.
+#[derive(Clone)]
 pub struct EngineSettings {
     /// `PULSETRAIL_DATABASE_URL`; a private PostgreSQL is started when it is not set.
     pub database_url: Option<String>,

@@ -17,7 +17,6 @@ const LASTS_SECONDS: i32 = 30;
 const LASTS_AGAIN_SECONDS: i32 = 3_600;
 
 /// A ticket for its owner. It stands in a URL, and so is not good for long.
-#[derive(Debug)]
 pub struct Ticket {
     /// What is shown.
     pub secret: String,

@@ -10,4 +10,4 @@ mod text;
 
 pub use keyring::{CryptographyError, Keyring, OpenError};
 pub use sealed::{SealedSecret, SealedSecrets};
-pub use text::SecretText;
+pub use text::{SecretText, SecretUrl};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use url::Url;
 use zeroize::Zeroizing;
 
 /// A secret in clear. It prints as `[secret]`, is written nowhere by serde, and its memory is wiped when it
@@ -24,6 +25,30 @@ impl From<String> for SecretText {
 }
 
 impl fmt::Debug for SecretText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[secret]")
+    }
+}
+
+/// A URL with a password in it. It prints as `[secret]`.
+#[derive(Clone)]
+pub struct SecretUrl(Url);
+
+impl SecretUrl {
+    /// The URL itself, for whoever connects to it.
+    #[must_use]
+    pub fn expose(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl From<Url> for SecretUrl {
+    fn from(url: Url) -> Self {
+        Self(url)
+    }
+}
+
+impl fmt::Debug for SecretUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("[secret]")
     }

@@ -24,7 +24,25 @@ pub(super) struct Given {
 }
 
 impl Given {
-    pub(super) fn read_file(&mut self, file: &str) {
+    /// Reads the given variables, and the file that they name.
+    pub(super) fn read(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut given = Self::default();
+        let mut environment = BTreeMap::new();
+        for (variable, value) in variables {
+            if let Some(key) = variable.strip_prefix(PREFIX) {
+                environment.insert(key.to_lowercase(), (variable.clone(), value));
+            }
+        }
+        if let Some((_, file)) = environment.get("config") {
+            given.read_file(file);
+        }
+        for (key, (source, value)) in environment {
+            given.add(&key, source, value);
+        }
+        given
+    }
+
+    fn read_file(&mut self, file: &str) {
         let read: Result<BTreeMap<String, Value>, _> =
             Figment::from(Toml::file_exact(file)).extract();
         match read {
@@ -43,12 +61,17 @@ impl Given {
         }
     }
 
-    pub(super) fn add(&mut self, key: &str, source: String, value: String) {
+    fn add(&mut self, key: &str, source: String, value: String) {
         if SETTINGS.iter().any(|setting| setting.key == key) {
             self.values.insert(key.to_owned(), (source, value));
         } else {
             self.faults.push(format!("{source}: there is no such setting"));
         }
+    }
+
+    /// Where the value of a key comes from; none of a default.
+    pub(super) fn source(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(|(source, _)| source.as_str())
     }
 
     /// What is in force for a key: where it comes from, and its text.

@@ -1,31 +1,24 @@
 //! From what was given to settings, gathering every mistake.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::given::{Given, PREFIX};
+use super::given::Given;
 use super::{Origin, Settings, SettingsError};
 use crate::http::{Ingress, RateSettings};
-use crate::secrets::SecretText;
+use crate::secrets::{SecretText, SecretUrl};
 use crate::telemetry::LogFormat;
 
 pub(super) fn settings(
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Settings, SettingsError> {
-    let mut given = Given::default();
-    let mut environment = BTreeMap::new();
-    for (variable, value) in variables {
-        if let Some(key) = variable.strip_prefix(PREFIX) {
-            environment.insert(key.to_lowercase(), (variable.clone(), value));
-        }
-    }
-    if let Some((_, file)) = environment.get("config") {
-        given.read_file(file);
-    }
-    for (key, (source, value)) in environment {
-        given.add(&key, source, value);
-    }
+    let mut given = Given::read(variables);
+    let settings = all(&mut given);
+    if given.faults.is_empty() { Ok(settings) } else { Err(SettingsError(given.faults)) }
+}
+
+/// The settings that were given; they can be used if no fault was found.
+pub(super) fn all(given: &mut Given) -> Settings {
     let settings = Settings {
         listen: given.optional("listen", |text| {
             text.parse().map_err(|_| "must be an address and a port".to_owned())
@@ -34,14 +27,14 @@ pub(super) fn settings(
         database_url: given.optional("database_url", |text| {
             let url = url::Url::parse(text).map_err(|error| error.to_string())?;
             matches!(url.scheme(), "postgres" | "postgresql")
-                .then(|| text.to_owned())
+                .then(|| SecretText::from(text.to_owned()))
                 .ok_or_else(|| "must begin with postgres://".to_owned())
         }),
         kafka_brokers: given.optional("kafka_brokers", |text| Ok(text.to_owned())),
         clickhouse_url: given.optional("clickhouse_url", |text| {
             let url = url::Url::parse(text).map_err(|error| error.to_string())?;
             matches!(url.scheme(), "http" | "https")
-                .then_some(url)
+                .then(|| SecretUrl::from(url))
                 .ok_or_else(|| "must begin with http:// or https://".to_owned())
         }),
         clickhouse_database: given.name("clickhouse_database", "_"),
@@ -92,7 +85,7 @@ pub(super) fn settings(
         cors_origins: given.list("cors_origins"),
         url: given
             .optional("url", |text| text.parse::<url::Url>().map_err(|fault| fault.to_string())),
-        token: given.optional("token", |text| Ok::<_, String>(text.to_owned())),
+        token: given.optional("token", |text| Ok(SecretText::from(text.to_owned()))),
         request_seconds: given.within("request_seconds", 1, 600),
         access_token_seconds: given.within("access_token_seconds", 60, 86_400),
         registration_open: given.choice("registration", &[("open", true), ("closed", false)]),
@@ -103,12 +96,12 @@ pub(super) fn settings(
     if given.get("regions").1.split(',').all(|name| name.trim().is_empty()) {
         given.fault("regions", "must name at least one");
     }
-    if given.faults.is_empty() { Ok(settings) } else { Err(SettingsError(given.faults)) }
+    settings
 }
 
-fn signing_secret(text: &str) -> Result<String, String> {
+fn signing_secret(text: &str) -> Result<SecretText, String> {
     if text.len() >= 32 {
-        Ok(text.to_owned())
+        Ok(text.to_owned().into())
     } else {
         Err("must have at least 32 bytes".to_owned())
     }
@@ -124,12 +117,13 @@ impl FromStr for SealingKey {
         if text.contains(|one: char| one == ',' || one.is_whitespace()) {
             return Err("must have no comma and no white space".to_owned());
         }
-        signing_secret(text).map(|text| Self(SecretText::from(text)))
+        signing_secret(text).map(Self)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::SETTINGS;
     use super::*;
 
     fn load(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
@@ -174,6 +168,27 @@ mod tests {
         }
         assert_eq!(error.0.len(), 9, "{text}");
         assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn no_secret_is_printed_by_debug() {
+        const CANARY: &str = "hunter2-hunter2-hunter2-hunter2-hunter2";
+        let secrets = SETTINGS.iter().filter(|setting| setting.secret);
+        let value = |key: &str| match key {
+            "database_url" => format!("postgres://user:{CANARY}@db/x"),
+            "clickhouse_url" => format!("http://user:{CANARY}@clickhouse:8123"),
+            _ => CANARY.to_owned(),
+        };
+        let variables = secrets.map(|setting| {
+            (format!("PULSETRAIL_{}", setting.key.to_uppercase()), value(setting.key))
+        });
+        let variables: Vec<_> = variables.collect();
+        assert!(variables.len() >= 7, "{variables:?}");
+        let printed = format!("{:?}", settings(variables).unwrap());
+        assert!(!printed.contains(CANARY), "{printed}");
+        // The control: what is no secret is printed.
+        let printed = format!("{:?}", load(&[("PULSETRAIL_KAFKA_BROKERS", CANARY)]).unwrap());
+        assert!(printed.contains(CANARY), "{printed}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a supervised child is.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,8 +43,8 @@ pub enum Restart {
 }
 
 /// A child process to supervise. It runs in a process group of its own, so that Ctrl-C in a terminal
-/// reaches only its parent.
-#[derive(Debug, Clone)]
+/// reaches only its parent. It has no `Debug`: its environment holds secrets.
+#[derive(Clone)]
 pub struct ChildSpec {
     /// Its name in logs.
     pub name: String,
