@@ -13,8 +13,9 @@ use pulsetrail_infra::{relay, settings, telemetry};
 
 use crate::dead_letters::DeadLetters;
 use crate::operator::Operators;
+use crate::user::Users;
 use crate::watch::Watch;
-use crate::{connect, dead_letters, egress_policy, operator, roles, up, watch};
+use crate::{connect, dead_letters, egress_policy, operator, roles, up, user, watch};
 
 /// An event-sourced uptime monitor.
 #[derive(Debug, Parser)]
@@ -61,6 +62,9 @@ enum Command {
     /// Say who runs the installation.
     #[command(subcommand)]
     Operator(Operators),
+    /// Help people who have an account.
+    #[command(subcommand)]
+    User(Users),
     /// Show what happens, as it happens: a line an event, in colour on a terminal, else as JSON.
     ///
     /// Who asks is said by PULSETRAIL_TOKEN, an access token or an API key, and where by PULSETRAIL_URL.
@@ -129,6 +133,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
             }
             Command::Migrate => Box::pin(connect::migrate(&settings)).await,
             Command::Operator(asked) => Box::pin(operator::run(&settings, asked)).await,
+            Command::User(asked) => Box::pin(user::run(&settings, asked)).await,
             Command::Watch(asked) => Box::pin(watch::run(&settings, asked)).await,
             Command::DeadLetters(asked) => Box::pin(dead_letters::run(&settings, asked)).await,
             Command::ChdbServer(_) | Command::Settings { .. } | Command::EgressPolicy(_) => Ok(()),

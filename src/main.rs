@@ -13,6 +13,7 @@ mod roles;
 mod server;
 mod shutdown;
 mod up;
+mod user;
 mod watch;
 
 use std::process::ExitCode;

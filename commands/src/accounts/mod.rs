@@ -9,6 +9,7 @@ mod known_addresses;
 mod members;
 mod operators;
 mod password;
+mod reset_password;
 mod secret;
 mod sessions;
 mod tables;
@@ -25,6 +26,7 @@ pub use known_addresses::{is_known_address, note_address};
 pub use members::{Member, Membership, change_role, list_members, list_memberships, remove_member};
 pub use operators::{Operator, list_operators, set_operator};
 pub use password::{InvalidPassword, Password, PasswordFailure, PasswordHasher};
+pub use reset_password::reset_password;
 pub use secret::{Secret, session_of};
 pub use sessions::{OpenSession, begin_session, change_password, end_session, refresh_session};
 pub use tables::{

@@ -3,7 +3,7 @@
 use pulsetrail_domain::access::AccountEvent;
 use pulsetrail_domain::{OrganizationId, UserId};
 use pulsetrail_infra::store::append_access;
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::tables::AccountFailure;
@@ -54,20 +54,26 @@ pub async fn set_operator(
         .bind(operator)
         .execute(&mut *transaction)
         .await?;
-    // The event is told where the person's own events are: in the organization that they joined first.
-    let home: Uuid = sqlx::query_scalar(
-        "select organization_id from members where user_id = $1
-         order by created_at, organization_id limit 1",
-    )
-    .bind(user_id)
-    .fetch_one(&mut *transaction)
-    .await?;
+    let home = first_organization(&mut transaction, UserId(user_id)).await?;
     let event =
         if operator { AccountEvent::OperatorGranted {} } else { AccountEvent::OperatorRevoked {} };
-    let (home, events) = (OrganizationId(home), [(UserId(user_id).0, event.into())]);
+    let events = [(user_id, event.into())];
     let mut metadata = metadata.clone();
     metadata.insert("organization_id".to_owned(), home.to_string());
     append_access(&mut transaction, home, &events, &metadata).await?;
     transaction.commit().await?;
     Ok(true)
+}
+
+/// The organization that a person joined first. What the command line does to their account is told there,
+/// with their own events.
+pub(super) async fn first_organization(
+    connection: &mut PgConnection,
+    user_id: UserId,
+) -> Result<OrganizationId, sqlx::Error> {
+    let first = sqlx::query_scalar(
+        "select organization_id from members where user_id = $1
+         order by created_at, organization_id limit 1",
+    );
+    Ok(OrganizationId(first.bind(user_id.0).fetch_one(connection).await?))
 }

@@ -14,6 +14,7 @@ mod secrecy;
 mod sessions;
 mod together;
 mod tokens;
+mod users;
 
 use std::net::SocketAddr;
 

@@ -43,7 +43,7 @@ pub enum Restart {
 }
 
 /// A child process to supervise. It runs in a process group of its own, so that Ctrl-C in a terminal
-/// reaches only its parent. It has no `Debug`: its environment holds secrets.
+/// reaches only its parent. `Debug` leaves its environment out, which holds secrets.
 #[derive(Clone)]
 pub struct ChildSpec {
     /// Its name in logs.
@@ -76,6 +76,14 @@ pub struct ChildSpec {
     pub stop_signal: Signal,
     /// How long it may take to end in order.
     pub stop_timeout: Duration,
+}
+
+impl fmt::Debug for ChildSpec {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("ChildSpec");
+        shown.field("name", &self.name).field("program", &self.program).field("args", &self.args);
+        shown.finish_non_exhaustive()
+    }
 }
 
 impl ChildSpec {
