@@ -15,6 +15,7 @@ mod region;
 mod role;
 pub mod schedule;
 pub mod slot;
+pub mod text;
 pub mod uptime;
 
 pub use ids::{

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use pulsetrail_domain::text::is_blank;
+
 /// An e-mail address, trimmed and in lower case, so that one person has one account. Whether mail
 /// arrives there, nothing but a mail can tell: the form is checked no further than that it can.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -37,8 +39,9 @@ impl TryFrom<&str> for Email {
     fn try_from(text: &str) -> Result<Self, Self::Error> {
         let text = text.trim().to_lowercase();
         let (local, domain) = text.rsplit_once('@').ok_or(InvalidEmail)?;
-        let printable = |text: &str| {
-            !text.chars().any(|character| character.is_whitespace() || character.is_control())
+        // No joiner or variation selector either: in an address they are of no use but to deceive.
+        let visible = |text: &str| {
+            !text.chars().any(|one| one.is_whitespace() || is_blank(one.encode_utf8(&mut [0; 4])))
         };
         let label = |label: &str| {
             !label.is_empty()
@@ -48,7 +51,7 @@ impl TryFrom<&str> for Email {
         let good = text.len() <= MAX_BYTES
             && (1..=MAX_LOCAL_BYTES).contains(&local.len())
             && !local.contains('@')
-            && printable(local)
+            && visible(&text)
             && domain.split('.').all(label);
         if good { Ok(Self(text)) } else { Err(InvalidEmail) }
     }
@@ -80,6 +83,11 @@ mod tests {
             ["", "ada", "@example.com", "ada@", "a b@example.com", "a@b@example.com", "ada@.com"];
         for text in refused.into_iter().chain([long.as_str(), longer.as_str(), "a@ex ample.com"]) {
             assert_eq!(Email::try_from(text), Err(InvalidEmail), "{text:?}");
+        }
+        for hidden in ['\u{200b}', '\u{200d}', '\u{202e}', '\u{ad}', '\u{3164}', '\u{fe0f}'] {
+            for text in [format!("a{hidden}da@example.com"), format!("ada@exam{hidden}ple.com")] {
+                assert_eq!(Email::try_from(text.as_str()), Err(InvalidEmail), "{text:?}");
+            }
         }
         for text in ["ada@localhost", "o'neil+tag@sub.example.co.uk", "jörg@bücher.example"] {
             assert!(Email::try_from(text).is_ok(), "{text:?}");

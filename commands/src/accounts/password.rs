@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use argon2::password_hash::{self, PasswordHasher as _, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
+use pulsetrail_domain::text::is_blank;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -16,20 +17,18 @@ pub struct Password(String);
 
 /// The text cannot be a password.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("must have 8 to 256 characters")]
+#[error("must have 8 to 256 characters, and not only white space")]
 pub struct InvalidPassword;
 
 impl TryFrom<String> for Password {
     type Error = InvalidPassword;
 
-    /// Length alone is asked for, as NIST SP 800-63B advises; no character is refused.
+    /// Length alone is asked for, as NIST SP 800-63B advises; no character is refused, but a password of
+    /// nothing that is seen.
     fn try_from(text: String) -> Result<Self, Self::Error> {
         // Counted only where the count can be in range: a character has at most 4 bytes.
-        if text.len() <= 4 * 256 && (8..=256).contains(&text.chars().count()) {
-            Ok(Self(text))
-        } else {
-            Err(InvalidPassword)
-        }
+        let fits = text.len() <= 4 * 256 && (8..=256).contains(&text.chars().count());
+        if fits && !is_blank(&text) { Ok(Self(text)) } else { Err(InvalidPassword) }
     }
 }
 
@@ -167,6 +166,8 @@ mod tests {
         assert!(accepts("a".repeat(256)) && !accepts("a".repeat(257)));
         assert!(accepts("🦀".repeat(256)) && !accepts("🦀".repeat(257)));
         assert!(!accepts("🦀".repeat(7)), "characters count, not bytes");
+        assert!(!accepts(" ".repeat(8)) && !accepts("\u{200b}\t\u{a0}".repeat(8)));
+        assert!(accepts("        x".to_owned()));
     }
 
     #[tokio::test]

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::targets::{PatternBudget, Target};
 use crate::Region;
 use crate::health::HeartbeatPolicy;
+use crate::text::has_hidden_character;
+
+/// What is said of a text with a character that nobody sees.
+const HIDDEN: &str = "must have no invisible characters";
 
 /// The longest [`MonitorConfig::timeout_ms`], also if the interval is longer. A prober keeps a place for a check as long as it takes, so that
 /// this bounds what a monitor can hold.
@@ -122,6 +126,7 @@ impl MonitorConfig {
         };
         let name_length = self.name.trim().chars().count();
         check((1..=200).contains(&name_length), "/name", "must have 1 to 200 characters");
+        check(!has_hidden_character(&self.name), "/name", HIDDEN);
         let (longest, detail) = match self.target {
             Target::Heartbeat(_) => (MAX_HEARTBEAT_SECONDS, "must be 1 to 2678400"),
             _ => (MAX_INTERVAL_SECONDS, "must be 1 to 86400, and more only for heartbeats"),
@@ -166,6 +171,10 @@ impl MonitorConfig {
             "/tags",
             "must be at most 50, with keys of 1 to 64 and values of at most 256 characters",
         );
+        let hides = |(key, value): (&String, &String)| {
+            has_hidden_character(key) || has_hidden_character(value)
+        };
+        check(!self.tags.iter().any(hides), "/tags", HIDDEN);
         self.target.validate(patterns, &mut violations);
         violations
     }
@@ -218,6 +227,17 @@ pub(crate) mod tests {
                 "/target/headers/x\r\ny",
             ]
         );
+    }
+
+    #[test]
+    fn a_name_or_a_tag_with_a_character_that_nobody_sees_is_refused() {
+        let pointers = |name: &str, tag: &str| -> Vec<String> {
+            let tags = BTreeMap::from([("team".to_owned(), tag.to_owned())]);
+            let config = MonitorConfig { name: name.to_owned(), tags, ..config() };
+            config.validate().into_iter().map(|fault| fault.pointer).collect()
+        };
+        assert_eq!(pointers("Shop\u{202e}gnp", "a\u{200b}b"), ["/name", "/tags"]);
+        assert!(pointers("Läden 👩🏽\u{200d}💻", "grün").is_empty());
     }
 
     #[test]

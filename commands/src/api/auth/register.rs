@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::super::CommandState;
 use super::super::json_body::JsonBody;
+use super::super::people::{NAME, good_name};
 use super::super::request::RequestContext;
 use super::attempt::Attempt;
 use super::session::{Session, password_problem};
@@ -26,10 +27,10 @@ pub(crate) struct RegisterBody {
     /// The address that they sign in with: at most 254 characters.
     #[schemars(email, length(min = 3, max = 254))]
     email: String,
-    /// 8 to 256 characters.
+    /// 8 to 256 characters, and not only white space.
     #[schemars(length(min = 8, max = 256))]
     password: String,
-    /// What they are called: at most 200 characters, none of them a control character.
+    /// What they are called: at most 200 characters, none of them invisible.
     #[schemars(length(max = 200), pattern("^[^\\x00-\\x1f\\x7f-\\x9f]*$"))]
     name: Option<String>,
     /// Whether the tokens come in cookies, for a browser, and not in the body.
@@ -82,9 +83,7 @@ impl RegisterBody {
         let name = self.name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
         let email = Email::try_from(self.email.as_str());
         let password = Password::try_from(self.password);
-        let name_is_good = name
-            .as_ref()
-            .is_none_or(|name| name.chars().count() <= 200 && !name.chars().any(char::is_control));
+        let name_is_good = name.as_deref().is_none_or(|name| good_name(name).is_some());
         match (email, password) {
             (Ok(email), Ok(password)) if name_is_good => Ok((email, password, name)),
             (email, password) => {
@@ -96,10 +95,7 @@ impl RegisterBody {
                     violations.push(Violation::new("/password", error.to_string()));
                 }
                 if !name_is_good {
-                    violations.push(Violation::new(
-                        "/name",
-                        "must have at most 200 characters and no control characters",
-                    ));
+                    violations.push(Violation::new("/name", NAME));
                 }
                 Err(Problem::invalid(violations))
             }

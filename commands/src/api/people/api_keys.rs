@@ -15,14 +15,14 @@ use super::super::CommandState;
 use super::super::json_body::JsonBody;
 use super::super::no_body::NoBody;
 use super::super::request::{IdPath, Manager, RequestContext};
-use super::{ROLES, ToldOnce, good_name, page, role, taken_away, told_once};
+use super::{NAME, ROLES, ToldOnce, good_name, page, role, taken_away, told_once};
 use crate::accounts::{self, ApiKey, NewApiKey};
 
 /// The body that makes a key.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApiKeyBody {
-    /// What people call it: 1 to 200 characters, not only spaces, none of them a control character.
+    /// What people call it: 1 to 200 characters, not only spaces, none of them invisible.
     #[schemars(
         length(min = 1, max = 200),
         pattern(
@@ -87,8 +87,7 @@ impl ApiKeyBody {
         }
         let mut violations = Vec::new();
         if name.is_none() {
-            let detail = "must have 1 to 200 characters and no control characters";
-            violations.push(Violation::new("/name", detail));
+            violations.push(Violation::new("/name", NAME));
         }
         if role.is_none() {
             violations.push(Violation::new("/role", ROLES));

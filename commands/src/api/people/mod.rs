@@ -8,6 +8,7 @@ pub(crate) mod organizations;
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use pulsetrail_domain::Role;
+use pulsetrail_domain::text::has_hidden_character;
 use pulsetrail_infra::http::{Page, Pagination, Problem};
 use uuid::Uuid;
 
@@ -37,10 +38,13 @@ fn taken_away(was_there: bool) -> Result<StatusCode, Problem> {
     if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found()) }
 }
 
-/// A person's name, a key's name: trimmed, 1 to 200 characters, none of them a control character.
-fn good_name(name: &str) -> Option<String> {
+/// What is asked of a name.
+pub(crate) const NAME: &str = "must have 1 to 200 characters, none of them invisible";
+
+/// A person's name, a key's name: trimmed, 1 to 200 characters, each of which is seen.
+pub(crate) fn good_name(name: &str) -> Option<String> {
     let name = name.trim();
-    let good = (1..=200).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    let good = (1..=200).contains(&name.chars().count()) && !has_hidden_character(name);
     good.then(|| name.to_owned())
 }
 
