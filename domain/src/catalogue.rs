@@ -43,7 +43,7 @@ pub const EVENT_KINDS: &[EventKind] = &[
     kind(Health::AGGREGATE, "ObservationResumed", "1.0"),
     kind(Health::AGGREGATE, "ObservationLost", "1.0"),
     kind(Health::AGGREGATE, "ObservationRegained", "1.0"),
-    kind(EgressEvent::AGGREGATE, "EgressBlocked", "1.0"),
+    kind(EgressEvent::AGGREGATE, "EgressBlocked", "1.1"),
     kind(AccountEvent::AGGREGATE, "AccountRegistered", "1.0"),
     kind(AccountEvent::AGGREGATE, "PasswordChanged", "1.0"),
     kind(AccountEvent::AGGREGATE, "RefreshTokenReused", "1.0"),

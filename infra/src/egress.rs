@@ -4,10 +4,10 @@ use pulsetrail_domain::egress::{EgressEvent, EgressOrigin};
 
 use crate::metrics;
 
-/// Counts a refusal and writes its line in the log of the process. To be called once for each, where it
-/// is known whose it is.
-pub fn report(event: &EgressEvent) {
-    let EgressEvent::EgressBlocked { origin, monitor_id, check_id, url, address, range } = event;
+/// Counts a refusal and writes its line in the log of the process, with the address, also where the event does
+/// not tell it. To be called once for each, where it is known whose it is.
+pub fn report(event: &EgressEvent, address: &str) {
+    let EgressEvent::EgressBlocked { origin, monitor_id, check_id, url, address: _, range } = event;
     let origin = match origin {
         EgressOrigin::Registration => "registration",
         EgressOrigin::Probe => "probe",

@@ -36,8 +36,10 @@ pub enum EgressEvent {
         check_id: Option<CheckId>,
         /// The URL that was to be dialled.
         url: String,
-        /// The address that it led to.
-        address: String,
+        /// The address, if it stands in the URL. What a name leads to is not told: it may be a name of the
+        /// network that a prober is in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<String>,
         /// The refused range that the address lies in, such as `10.0.0.0/8`, or
         /// [`OWN_RANGE`](super::OWN_RANGE).
         range: String,

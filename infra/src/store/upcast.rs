@@ -8,6 +8,7 @@
 
 use std::sync::OnceLock;
 
+use pulsetrail_domain::egress::{EgressEvent, Refusal};
 use pulsetrail_domain::health::Health;
 use pulsetrail_domain::monitor::Monitor;
 use serde_json::Value;
@@ -60,7 +61,27 @@ const UPCASTERS: &[Upcaster] = &[
     // A demand for a client certificate, and a report of a failure.
     more_to_say(Health::AGGREGATE, "CheckCompleted", ("1.3", "1.4")),
     more_to_say(Health::AGGREGATE, "WentDown", ("1.3", "1.4")),
+    // No address that does not stand in the URL.
+    Upcaster {
+        aggregate: EgressEvent::AGGREGATE,
+        event: "EgressBlocked",
+        from: "1.0",
+        to: "1.1",
+        convert: Some(without_resolved_address),
+    },
 ];
+
+/// A refusal as the organization is told of it since 1.1.
+fn without_resolved_address(mut own: Value) -> Value {
+    let text = |field: &str| own[field].as_str().unwrap_or_default().to_owned();
+    let refusal = Refusal { url: text("url"), address: text("address"), range: String::new() };
+    if refusal.told().address.is_empty()
+        && let Some(fields) = own.as_object_mut()
+    {
+        fields.remove("address");
+    }
+    own
+}
 
 static MORE: OnceLock<Vec<Upcaster>> = OnceLock::new();
 
@@ -166,6 +187,22 @@ pub(super) mod tests {
             assert_eq!(name_in(&event.monitor_event().unwrap()), "old");
             // Again it changes nothing.
             assert_eq!(to_current(event.clone()).payload.get(), event.payload.get());
+        }
+    }
+
+    #[test]
+    fn an_old_refusal_tells_no_address_that_does_not_stand_in_its_url() {
+        for (url, told) in [("http://db.internal/", None), ("http://10.1.2.3/", Some("10.1.2.3"))] {
+            let payload = json!({"origin": "probe", "url": url, "address": "10.1.2.3", "range": "10.0.0.0/8"});
+            let old = Event {
+                aggregate_type: EgressEvent::AGGREGATE.to_owned(),
+                event_type: "EgressBlocked".to_owned(),
+                ..stored("1.0", &payload)
+            };
+            let event = to_current(old);
+            assert_eq!(event.event_version, "1.1");
+            let EgressEvent::EgressBlocked { address, .. } = event.egress_event().unwrap();
+            assert_eq!(address.as_deref(), told, "{url}");
         }
     }
 

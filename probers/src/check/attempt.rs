@@ -153,7 +153,8 @@ impl Fault {
     pub(super) fn of_dial(reason: &DialFailureReason, url: &Url, host: &str) -> Self {
         match reason {
             DialFailureReason::Refused(verdict) => {
-                let failure = failure(FailureCause::ShieldRefused, format!("{verdict}."));
+                let failure =
+                    failure(FailureCause::ShieldRefused, format!("{}.", verdict.reason(url, host)));
                 match verdict.refusal(url) {
                     Some(refusal) => Self::Refused(failure, refusal),
                     None => Self::Failed(failure),

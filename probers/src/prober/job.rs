@@ -164,15 +164,17 @@ async fn make(
     metrics::checks_in_flight(context.checks.held());
     let began = Instant::now();
     // Boxed: the many jobs that wait for their turn need not make room for it.
-    let result = Box::pin(context.checker.run(job)).await;
+    let mut result = Box::pin(context.checker.run(job)).await;
     let took = began.elapsed();
     let CheckResult { scheduled_at, started_at, outcome, attempts, .. } = &result.result;
     metrics::check_made(outcome_name(*outcome), took.as_secs_f64(), *attempts);
     let queued = (*started_at - *scheduled_at).num_microseconds().unwrap_or_default();
     metrics::stage_passed(Stage::Queued, 1, queued);
     metrics::stage_passed(Stage::Probing, 1, vitals::microseconds(took));
-    if let Some(blocked) = result.blocked() {
-        egress::report(&blocked);
+    if let (Some(blocked), Some(refusal)) = (result.blocked(), result.refusal.take()) {
+        egress::report(&blocked, &refusal.address);
+        // From here on it is the organization's.
+        result.refusal = Some(refusal.told());
     }
     Ok(result)
 }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use pulsetrail_domain::egress::{EgressEvent, EgressOrigin, OWN_RANGE, RANGES, Refusal};
+use pulsetrail_domain::egress::{EgressEvent, EgressOrigin, OWN_RANGE, RANGES};
 use pulsetrail_domain::{CheckId, MonitorId, Position, Timestamp};
 use pulsetrail_infra::http::{Identity, Page, Problem};
 use pulsetrail_infra::store::{EventWithMetadata, count_refusals, read_refusals};
@@ -53,8 +53,13 @@ pub(super) struct BlockBody {
     check_id: Option<CheckId>,
     /// Who asked, where somebody did.
     actor: Option<String>,
-    #[serde(flatten)]
-    refusal: Refusal,
+    /// The URL that was to be dialled, without a user name, a password or a fragment.
+    url: String,
+    /// The address, if it stands in the URL; what a name leads to is not told.
+    address: Option<String>,
+    /// The refused range that the address lies in, such as `10.0.0.0/8`; `pulsetrail` stands for the
+    /// installation's own addresses.
+    range: String,
     /// What the next page is asked with.
     #[serde(skip)]
     sequence: i64,
@@ -147,7 +152,9 @@ impl BlockBody {
             monitor_id,
             check_id,
             actor,
-            refusal: Refusal { url, address, range },
+            url,
+            address,
+            range,
             sequence: event.sequence,
         })
     }

@@ -76,8 +76,9 @@ pub(super) async fn answer(
         if let Err(over_limit) = state.refusals.count(&organization_id.to_string()).await {
             return over_limit;
         }
+        let address = refusal.address.clone();
         let event = EgressEvent::blocked(EgressOrigin::Registration, monitor_id, None, refusal);
-        report(&event);
+        report(&event, &address);
         let events = [(organization_id, event)];
         if let Err(error) = append_refusals(&state.store.write, &events, metadata).await {
             return error.into();
