@@ -27,7 +27,7 @@ impl Shield {
         let record_type: RecordType =
             question.record_type.as_str().parse().map_err(|_| DnsError::InvalidName)?;
         let asked = match question.resolver {
-            None => self.inner.resolver.records(name, record_type, deadline).await,
+            None => self.inner.questions.records(name, record_type, deadline).await,
             Some(resolver) => {
                 let verdict = self.judge(resolver.0);
                 if !verdict.is_accepted() {

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use hickory_resolver::config::ResolveHosts;
 use ipnet::IpNet;
 use pulsetrail_domain::egress::{EgressPolicy, Verdict};
 use pulsetrail_domain::monitor::TargetUrl;
@@ -41,7 +42,10 @@ pub struct Shield {
 
 struct Inner {
     policy: EgressPolicy,
+    /// Says where a name leads to.
     resolver: Resolver,
+    /// Answers what checks ask the DNS: never from `/etc/hosts`.
+    questions: Resolver,
 }
 
 /// The shield cannot be set up: names could not be resolved at all.
@@ -91,7 +95,7 @@ impl Shield {
     /// A shield that resolves names as this machine does: the name servers of `/etc/resolv.conf`
     /// (the one on this machine where it names none), after `/etc/hosts`, without search domains, and
     /// never a public resolver instead. Names under `localhost` are loopback without being asked for
-    /// (RFC 6761). Whatever a name leads to is judged, wherever the answer came from.
+    /// (RFC 6761). What a check asks the DNS is never answered from `/etc/hosts`. Whatever a name leads to is judged, wherever the answer came from.
     ///
     /// `allow` opens ranges that the table refuses; `own` are Pulsetrail's own listeners and engines,
     /// refused whatever is allowed.
@@ -99,7 +103,9 @@ impl Shield {
     /// # Errors
     /// [`ShieldError`] when no resolver can be made.
     pub fn new(allow: Vec<IpNet>, own: Vec<SocketAddr>) -> Result<Self, ShieldError> {
-        Ok(Self::with_resolver(allow, own, Resolver::of_the_system()?))
+        let resolver = Resolver::of_the_system(ResolveHosts::Always)?;
+        let questions = Resolver::of_the_system(ResolveHosts::Never)?;
+        Ok(Self::with_resolvers(allow, own, resolver, questions))
     }
 
     /// As [`Shield::new`], with name servers given instead of the system's, and without `/etc/hosts`.
@@ -111,11 +117,19 @@ impl Shield {
         own: Vec<SocketAddr>,
         name_servers: &[SocketAddr],
     ) -> Result<Self, ShieldError> {
-        Ok(Self::with_resolver(allow, own, Resolver::with_name_servers(name_servers)?))
+        let resolver = Resolver::with_name_servers(name_servers)?;
+        let questions = Resolver::with_name_servers(name_servers)?;
+        Ok(Self::with_resolvers(allow, own, resolver, questions))
     }
 
-    fn with_resolver(allow: Vec<IpNet>, own: Vec<SocketAddr>, resolver: Resolver) -> Self {
-        Self { inner: Arc::new(Inner { policy: EgressPolicy { allow, own }, resolver }) }
+    fn with_resolvers(
+        allow: Vec<IpNet>,
+        own: Vec<SocketAddr>,
+        resolver: Resolver,
+        questions: Resolver,
+    ) -> Self {
+        let policy = EgressPolicy { allow, own };
+        Self { inner: Arc::new(Inner { policy, resolver, questions }) }
     }
 
     /// What is allowed and forbidden beyond the table.

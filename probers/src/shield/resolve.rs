@@ -74,7 +74,8 @@ pub(super) struct Addresses<'a> {
 pub(super) type LateAddresses<'a> = BoxFuture<'a, Result<Vec<IpAddr>, DnsError>>;
 
 impl Resolver {
-    pub(super) fn of_the_system() -> Result<Self, ShieldError> {
+    /// The resolver of this machine. What `/etc/hosts` says of a name is said first if `hosts` says so.
+    pub(super) fn of_the_system(hosts: ResolveHosts) -> Result<Self, ShieldError> {
         let (servers, options) = match read_system_conf() {
             Ok((config, options)) => (config.into_parts().2, options),
             Err(error) => {
@@ -84,10 +85,18 @@ impl Resolver {
                 (vec![local], ResolverOpts::default())
             }
         };
-        Self::build(servers, options, ResolveHosts::Always)
+        Self::build(servers, options, hosts)
     }
 
     pub(super) fn with_name_servers(servers: &[SocketAddr]) -> Result<Self, ShieldError> {
+        Self::with_servers(servers, ResolveHosts::Never)
+    }
+
+    /// A resolver that asks these servers, and `/etc/hosts` before them if `hosts` says so.
+    pub(super) fn with_servers(
+        servers: &[SocketAddr],
+        hosts: ResolveHosts,
+    ) -> Result<Self, ShieldError> {
         let server = |address: &SocketAddr| {
             let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut one| {
                 one.port = address.port();
@@ -96,7 +105,7 @@ impl Resolver {
             NameServerConfig::new(address.ip(), true, connections.into())
         };
         let servers = servers.iter().map(server).collect();
-        Self::build(servers, ResolverOpts::default(), ResolveHosts::Never)
+        Self::build(servers, ResolverOpts::default(), hosts)
     }
 
     fn build(
@@ -110,6 +119,11 @@ impl Resolver {
         options.timeout = options.timeout.min(Duration::from_secs(5));
         let usual = client(&servers, options.clone())?;
         Ok(Self { servers, options, usual, without_edns: OnceLock::new() })
+    }
+
+    #[cfg(test)]
+    pub(super) fn reads_hosts_file(&self) -> bool {
+        self.options.use_hosts_file != ResolveHosts::Never
     }
 
     fn without_edns(&self) -> Result<&Client, DnsError> {

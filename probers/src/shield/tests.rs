@@ -259,3 +259,33 @@ fn a_literal_is_judged_without_being_resolved() {
     assert!(judge("http://9.9.9.9/").unwrap().is_accepted());
     assert_eq!(judge("http://localhost/"), None);
 }
+
+/// A name other than `localhost` that `/etc/hosts` of this machine knows, if there is one.
+fn name_in_hosts_file() -> Option<String> {
+    let hosts = std::fs::read_to_string("/etc/hosts").ok()?;
+    let lines = hosts.lines().filter_map(|line| line.split('#').next());
+    let mut names = lines.flat_map(|line| line.split_whitespace().skip(1));
+    names.find(|name| !name.contains("localhost")).map(str::to_owned)
+}
+
+#[tokio::test]
+async fn a_question_to_the_dns_is_not_answered_from_the_hosts_file() {
+    let server = name_server(|_, record_type| match record_type {
+        RecordType::A => Ok(vec![RData::A(A::new(9, 9, 9, 9))]),
+        _ => Ok(vec![]),
+    })
+    .await;
+    let system = Shield::new(vec![], vec![]).unwrap();
+    assert!(system.inner.resolver.reads_hosts_file(), "the control");
+    assert!(!system.inner.questions.reads_hosts_file());
+    // Machines without such a name have nothing that could be answered by mistake.
+    let Some(name) = name_in_hosts_file() else { return };
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let found = async |hosts: ResolveHosts| {
+        let resolver = Resolver::with_servers(&[server], hosts).unwrap();
+        resolver.addresses(&name, deadline).await.unwrap().known
+    };
+    let of_server: IpAddr = "9.9.9.9".parse().unwrap();
+    assert_eq!(found(ResolveHosts::Never).await, [of_server]);
+    assert_ne!(found(ResolveHosts::Always).await, [of_server], "the control");
+}
