@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::Router;
-use metrics_exporter_prometheus::PrometheusHandle;
 use pulsetrail_commands::{CommandState, recorder};
 use pulsetrail_domain::Region;
 use pulsetrail_infra::engines::kept_secret;
 use pulsetrail_infra::http::{AccessTokens, Authenticator};
 use pulsetrail_infra::instances::{Instance, LiveProbers, announce, announce_prober};
 use pulsetrail_infra::kafka::Kafka;
-use pulsetrail_infra::secrets::Keyring;
+use pulsetrail_infra::secrets::{Keyring, SecretText};
 use pulsetrail_infra::settings::Settings;
 use pulsetrail_infra::store::Store;
 use pulsetrail_infra::{metrics, relay};
@@ -24,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::connect::{Connected, connect_when_there, kafka};
-use crate::probe_http::{self, Readiness, RoleReady};
+use crate::probe_http::{self, Metrics, Readiness, RoleReady};
 use crate::server::ConnectionLimits;
 use crate::{api_document, manners, server, shutdown};
 
@@ -33,9 +32,11 @@ pub(crate) const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Under which names `up` keeps what tokens are signed with, and what secrets are sealed with.
+/// The names under which `up` keeps what tokens are signed with, and what secrets are sealed with.
 pub(crate) const JWT_SECRET: &str = "jwt";
 pub(crate) const SECRET_KEY: &str = "secret_key";
+/// The same for what metrics are shown for.
+pub(crate) const METRICS_TOKEN: &str = "metrics";
 
 /// A role of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +66,7 @@ impl Role {
 pub(crate) async fn run_alone(role: Role, settings: Settings) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signals().context("signals cannot be listened to")?;
     let metrics = metrics::install().context("metrics cannot be recorded")?;
+    let metrics = Metrics { handle: metrics, token: metrics_token(&settings)? };
     let default = if role == Role::Server { DEFAULT_LISTEN } else { ANY_PORT };
     let listener = server::listen(settings.listen.unwrap_or(default)).await?;
     let address = listener.local_addr().context("the listener has no address")?;
@@ -182,7 +184,7 @@ pub(crate) async fn serve(
     connected: &Connected,
     listener: TcpListener,
     readiness: Readiness,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     shutdown: CancellationToken,
     own: &[SocketAddr],
 ) -> anyhow::Result<()> {
@@ -257,6 +259,14 @@ fn keyring(settings: &Settings) -> anyhow::Result<Option<Keyring>> {
         None => kept_secret(&settings.data_dir, SECRET_KEY)?.map(Into::into),
     };
     Ok(key.map(|key| Keyring::new(&key, &settings.secret_key_previous)).transpose()?)
+}
+
+/// What metrics are shown for, if the settings say so or an `up` has left it in the data directory.
+fn metrics_token(settings: &Settings) -> anyhow::Result<Option<SecretText>> {
+    Ok(match &settings.metrics_token {
+        Some(given) => Some(given.clone()),
+        None => kept_secret(&settings.data_dir, METRICS_TOKEN)?.map(Into::into),
+    })
 }
 
 /// Announces this server, and listens to the probers, until `shutdown`.

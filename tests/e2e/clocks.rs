@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::Utc;
 use pulsetrail_domain::check::{Failure, FailureCause, Outcome};
 use pulsetrail_domain::{MonitorId, OrganizationId, Timestamp};
-use pulsetrail_harness::{Corner, Target, User, eventually, http_client};
+use pulsetrail_harness::{Corner, Target, User, eventually, http_client, metrics};
 use pulsetrail_infra::kafka::payload_of;
 use pulsetrail_infra::messages::{Job, ResultMessage};
 use pulsetrail_infra::store::Store;
@@ -82,8 +82,7 @@ async fn a_result_of_last_week_is_dropped_and_counted() {
         (recorded_slots(&user, monitor).await.len() == 2).then_some(())
     })
     .await;
-    let metrics = http_client().get(format!("{}/metrics", app.url)).send().await.unwrap();
-    let metrics = metrics.text().await.unwrap();
+    let metrics = metrics(&app.url).await.unwrap();
     let counted = "pulsetrail_recorder_results_total{effect=\"too_late\"} 1";
     assert!(metrics.lines().any(|line| line == counted), "{metrics}");
     assert_eq!(user.get("/api/v1/dead-letters").await.body["items"], json!([]));

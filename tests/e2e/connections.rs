@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use pulsetrail_harness::{App, http_client_from};
+use pulsetrail_harness::{App, http_client_from, metrics_by};
 use pulsetrail_infra::open_files;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -58,8 +58,7 @@ async fn a_thousand_clients_that_do_not_read_keep_nobody_else_from_being_answere
             assert_eq!(health.status(), 200, "with {number} clients");
         }
     }
-    let metrics = elsewhere().get(format!("{}/metrics", app.url)).send().await.unwrap();
-    let metrics = metrics.text().await.unwrap();
+    let metrics = metrics_by(&elsewhere(), &app.url).await.unwrap();
     assert!(metrics.contains("pulsetrail_http_connections_refused_total{limit=\"address\"}"));
     drop(clients);
     assert!(app.stop().await.success());

@@ -1,6 +1,8 @@
 //! What the installation says of itself.
 
-use pulsetrail_harness::{Corner, Target, User, eventually, http_client, metric, until_ready};
+use pulsetrail_harness::{
+    Corner, Target, User, eventually, http_client, metric, metrics, until_ready,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::process::Child;
@@ -61,8 +63,7 @@ async fn the_life_of_a_job_shows_stage_by_stage_and_strangers_see_numbers_alone(
     })
     .await;
     // The same is among the metrics of the process that did it.
-    let metrics = http_client().get(format!("{}/metrics", app.url)).send().await.unwrap();
-    let metrics = metrics.text().await.unwrap();
+    let metrics = metrics(&app.url).await.unwrap();
     for stage in ["result", "stored", "published", "pushed"] {
         let count = format!("pulsetrail_job_stage_seconds_count{{stage=\"{stage}\"}} ");
         let line = metrics.lines().find_map(|line| line.strip_prefix(&count));

@@ -15,6 +15,9 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::within;
 
+/// What every process of the tests shows its metrics for.
+const METRICS_TOKEN: &str = "a-token-that-only-tests-know";
+
 /// How long a process may take until it is ready.
 const START: Duration = Duration::from_secs(60);
 
@@ -85,6 +88,7 @@ impl Corner {
             .env("PULSETRAIL_EGRESS_ALLOW", "127.0.0.0/8")
             .env("PULSETRAIL_JWT_SECRET", "a secret that only tests know, 32 bytes")
             .env("PULSETRAIL_SECRET_KEY", "a-key-that-only-tests-know-of-32-bytes")
+            .env("PULSETRAIL_METRICS_TOKEN", METRICS_TOKEN)
             .env("PULSETRAIL_LOG", "info")
             .stdin(Stdio::null())
             .kill_on_drop(true);
@@ -183,6 +187,18 @@ impl App {
     pub async fn kill(mut self) {
         self.child.kill().await.expect("it can be killed");
     }
+}
+
+/// The metrics of the process at `url`; none if it does not show them.
+pub async fn metrics(url: &str) -> Option<String> {
+    metrics_by(&crate::http_client(), url).await
+}
+
+/// The same, asked for by a client of the caller's.
+pub async fn metrics_by(client: &reqwest::Client, url: &str) -> Option<String> {
+    let asked = client.get(format!("{url}/metrics")).bearer_auth(METRICS_TOKEN);
+    let answer = asked.send().await.ok().filter(|answer| answer.status().is_success())?;
+    answer.text().await.ok()
 }
 
 /// Waits until an HTTP address answers `/readyz` with 200.

@@ -14,7 +14,7 @@ mod slots;
 mod target;
 mod user;
 
-pub use app::{App, Corner, until_ready};
+pub use app::{App, Corner, metrics, metrics_by, until_ready};
 pub use dice::{Dice, is_soak};
 pub use engines::{TestEngines, engines, engines_with};
 pub use eventually::{PATIENCE, eventually, within};

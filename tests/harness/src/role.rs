@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::process::Child;
 
-use crate::{Corner, http_client, until_ready};
+use crate::{Corner, metrics, until_ready};
 
 /// A running `pulsetrail <role>`. Dropped, it is killed.
 pub struct RoleProcess {
@@ -124,8 +124,7 @@ impl Drop for RoleProcess {
 /// The sum of a metric of the process at `url` over its labels; 0 where it has none yet, or does not
 /// answer.
 pub async fn metric(url: &str, name: &str) -> f64 {
-    let Ok(answer) = http_client().get(format!("{url}/metrics")).send().await else { return 0.0 };
-    let text = answer.text().await.unwrap_or_default();
+    let text = metrics(url).await.unwrap_or_default();
     let of_it = |line: &&str| line.split(['{', ' ']).next() == Some(name);
     let values = text.lines().filter(of_it).filter_map(|line| line.rsplit_once(' '));
     values.filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
