@@ -96,7 +96,7 @@ pub(crate) fn kafka(settings: &Settings) -> anyhow::Result<Kafka> {
     let Some(brokers) = &settings.kafka_brokers else {
         bail!("PULSETRAIL_KAFKA_BROKERS must be set: only `up` starts private engines");
     };
-    Ok(Kafka::new(brokers, &settings.topic_prefix))
+    Ok(Kafka::new(brokers.expose(), &settings.topic_prefix))
 }
 
 /// Applies the schemas and creates the topics.

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::connect::{Connected, apply_schemas, connect};
-use crate::probe_http::{Readiness, RoleReady};
+use crate::probe_http::{Metrics, Readiness, RoleReady};
 use crate::roles::{self, DEFAULT_LISTEN, Role};
 use crate::{demo, server, shutdown};
 
@@ -56,7 +56,7 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
     let urls = engines.urls().clone();
     let clickhouse_url = Url::parse(&urls.clickhouse_url).context("PULSETRAIL_CLICKHOUSE_URL")?;
     settings.database_url = Some(urls.database_url.into());
-    settings.kafka_brokers = Some(urls.kafka_brokers);
+    settings.kafka_brokers = Some(urls.kafka_brokers.into());
     settings.clickhouse_url = Some(clickhouse_url.clone().into());
     if settings.jwt_secret.is_none() {
         settings.jwt_secret = Some(engines.data_dir().secret(roles::JWT_SECRET)?.into());
@@ -64,6 +64,10 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
     if settings.secret_key.is_none() {
         settings.secret_key = Some(engines.data_dir().secret(roles::SECRET_KEY)?.into());
     }
+    if settings.metrics_token.is_none() {
+        settings.metrics_token = Some(engines.data_dir().secret(roles::METRICS_TOKEN)?.into());
+    }
+    let metrics = Metrics { handle: metrics, token: settings.metrics_token.clone() };
 
     let result = async {
         let connected = connect(&settings).await?;
@@ -122,7 +126,7 @@ pub(crate) async fn run(mut settings: Settings, with_demo: bool) -> anyhow::Resu
 async fn start_engines(settings: &Settings, data_dir: &Path) -> anyhow::Result<Engines> {
     let wanted = EngineSettings {
         database_url: settings.database_url.as_ref().map(|url| url.expose().to_owned()),
-        kafka_brokers: settings.kafka_brokers.clone(),
+        kafka_brokers: settings.kafka_brokers.as_ref().map(|brokers| brokers.expose().to_owned()),
         clickhouse_url: settings.clickhouse_url.as_ref().map(|url| url.expose().to_string()),
         ..EngineSettings::default()
     };
@@ -196,12 +200,13 @@ fn prober_spec(
     let mut spec = ChildSpec::of_this_program(name, log)
         .args(["prober", "--region", region.as_str()])
         .env("PULSETRAIL_LISTEN", listen.to_string())
-        .env("PULSETRAIL_KAFKA_BROKERS", settings.kafka_brokers.clone().unwrap_or_default())
+        .env("PULSETRAIL_KAFKA_BROKERS", exposed(&settings.kafka_brokers))
         .env("PULSETRAIL_TOPIC_PREFIX", &settings.topic_prefix)
         .env("PULSETRAIL_EGRESS_ALLOW", allow.join(","))
         .env("PULSETRAIL_EGRESS_DENY", deny)
         .env("PULSETRAIL_SECRET_KEY", exposed(&settings.secret_key))
         .env("PULSETRAIL_SECRET_KEY_PREVIOUS", exposed(&settings.secret_key_previous))
+        .env("PULSETRAIL_METRICS_TOKEN", exposed(&settings.metrics_token))
         .env("PULSETRAIL_PROBER_CONCURRENCY", settings.prober_concurrency.to_string())
         .env("PULSETRAIL_LOG", settings.log.to_string())
         .env("PULSETRAIL_LOG_FORMAT", format);

@@ -39,12 +39,12 @@ kafka_is_complete() {
 # Runs the broker once for the archive of the classes that it loads. Java refuses an archive of another
 # Java or of other jars and starts as it would without one, so a failure here is no failure of the whole.
 archive_classes() {
-  local folder=$1 java release class_path work port pid
+  local folder=$1 java release class_path work port password jaas pid
   java=${JAVA_HOME:+$JAVA_HOME/bin/java}
   [ -n "$java" ] && [ -x "$java" ] || java=$(command -v java)
   java=$(readlink -f "$java")
   release=${java%/bin/java}/release
-  if [ -e "$folder/classes.jsa" ] && { [ ! -r "$release" ] || cmp -s "$release" "$folder/classes.release"; }; then
+  if [ -e "$folder/classes-sasl.jsa" ] && { [ ! -r "$release" ] || cmp -s "$release" "$folder/classes-sasl.release"; }; then
     return 0
   fi
   say "archiving Kafka's classes for a quick start"
@@ -53,15 +53,22 @@ archive_classes() {
   class_path=$(LC_ALL=C; printf '%s:' "$folder"/lib/*.jar)
   class_path=${class_path%:}
   port=$((20000 + RANDOM % 12000))
+  password=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
+  jaas="org.apache.kafka.common.security.plain.PlainLoginModule required username=\"archive\" password=\"$password\" user_archive=\"$password\";"
   cat >"$work/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$((port + 1))
 listeners=CLIENT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))
 advertised.listeners=CLIENT://127.0.0.1:$port
-listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=CLIENT
+sasl.enabled.mechanisms=PLAIN
+sasl.mechanism.inter.broker.protocol=PLAIN
+sasl.mechanism.controller.protocol=PLAIN
+listener.name.client.plain.sasl.jaas.config=$jaas
+listener.name.controller.plain.sasl.jaas.config=$jaas
 offsets.topic.replication.factor=1
 log.dirs=$work/data
 PROPERTIES
@@ -83,12 +90,14 @@ PROPERTIES
     kill $pid 2>/dev/null || true
     wait $pid || true
   ) || true
+  # The archive of a Kafka that asked for no password is of no use any more.
+  rm -f "$folder/classes.jsa" "$folder/classes.release"
   if [ -s "$work/classes.jsa" ]; then
-    mv -f "$work/classes.jsa" "$folder/classes.jsa"
+    mv -f "$work/classes.jsa" "$folder/classes-sasl.jsa"
   else
     say "Java made no archive of classes: Kafka will start, a few seconds slower"
-    : >"$folder/classes.jsa"
+    : >"$folder/classes-sasl.jsa"
   fi
-  if [ -r "$release" ]; then cp "$release" "$folder/classes.release"; fi
+  if [ -r "$release" ]; then cp "$release" "$folder/classes-sasl.release"; fi
   rm -rf "$work"
 }

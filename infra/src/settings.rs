@@ -55,10 +55,9 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("data_dir", ".pulsetrail", "Where `up` keeps its engines, secrets and logs"),
     secret("database_url", "PostgreSQL 15 or newer; left out, `up` starts a private one"),
-    setting(
+    secret(
         "kafka_brokers",
-        "",
-        "Kafka brokers, host:port, comma-separated; left out, `up` starts a private one",
+        "Kafka brokers, host:port, comma-separated, behind user:password@ if they ask for SASL/PLAIN; left out, `up` starts a private one",
     ),
     secret(
         "clickhouse_url",
@@ -110,6 +109,10 @@ pub const SETTINGS: &[Setting] = &[
     secret(
         "secret_key_previous",
         "The keys before `secret_key`, comma-separated: what was sealed with them can still be opened",
+    ),
+    secret(
+        "metrics_token",
+        "What `/metrics` of every role is shown for, as a bearer token of at least 16 bytes; `up` makes one and keeps it in the data directory, and without one metrics are shown to nobody",
     ),
     setting(
         "access_token_seconds",
@@ -221,7 +224,7 @@ pub struct Settings {
     /// PostgreSQL; none for a private one.
     pub database_url: Option<SecretText>,
     /// Kafka; none for a private one.
-    pub kafka_brokers: Option<String>,
+    pub kafka_brokers: Option<SecretText>,
     /// ClickHouse; none for a private one.
     pub clickhouse_url: Option<SecretUrl>,
     /// The projections' database.
@@ -244,6 +247,8 @@ pub struct Settings {
     pub secret_key: Option<SecretText>,
     /// What they were sealed with before.
     pub secret_key_previous: Vec<SecretText>,
+    /// What metrics are shown for.
+    pub metrics_token: Option<SecretText>,
     /// How long an access token is good for.
     pub access_token_seconds: u32,
     /// What tokens were signed with before.

@@ -13,8 +13,10 @@ use crate::samples::Samples;
 /// Produces `count` messages at `per_second` into a topic of its own and measures each one's way, with
 /// the settings of the relay's producer and of a follower's consumer.
 pub(crate) async fn measure(kafka: &Kafka, per_second: u32, count: u32) -> Samples {
-    let reference =
-        Kafka::new(&kafka.brokers, &format!("{}-reference-{per_second}", kafka.topics.prefix()));
+    let reference = Kafka::new(
+        kafka.brokers.clone(),
+        &format!("{}-reference-{per_second}", kafka.topics.prefix()),
+    );
     reference.ensure_topics(&[]).await.expect("topics of its own");
     let topic = reference.topics.events();
     let consumer = reference.lone_consumer().expect("a consumer");

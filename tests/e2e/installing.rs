@@ -106,7 +106,7 @@ impl Machine {
             fs::create_dir_all(&folder).unwrap();
             let lock = Path::new(ENGINES).join(lock);
             fs::copy(&lock, folder.join(lock.file_name().unwrap())).unwrap();
-            fs::write(folder.join("classes.jsa"), "").unwrap();
+            fs::write(folder.join("classes-sasl.jsa"), "").unwrap();
         }
     }
 

@@ -23,6 +23,7 @@ mod heartbeats;
 mod hostile;
 mod installing;
 mod layout;
+mod listeners;
 mod live;
 mod live_stalled;
 mod manners;

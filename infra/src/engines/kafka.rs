@@ -1,4 +1,5 @@
-//! The private Kafka: one KRaft node, broker and controller in one, on loopback.
+//! The private Kafka: one KRaft node, broker and controller in one, on loopback. Both of its listeners ask for a
+//! password, which the clients get from the supervisor: other users of the machine read and write nothing.
 
 mod files;
 
@@ -14,6 +15,7 @@ use super::{
     DataDir, Engine, EngineError, EngineSettings, Private, Started, installed, leftover, probe,
     process,
 };
+use crate::kafka::Brokers;
 
 const ENGINE: Engine = Engine::Kafka;
 
@@ -38,10 +40,13 @@ pub(super) async fn start(
     settings: &EngineSettings,
     data_dir: &DataDir,
 ) -> Result<Started, EngineError> {
-    if let Some(brokers) = &settings.kafka_brokers {
-        probe::external(ENGINE, brokers, settings.external_timeout, || probe::kafka(brokers))
-            .await?;
-        return Ok(Started { url: brokers.clone(), private: None });
+    if let Some(url) = &settings.kafka_brokers {
+        let brokers = Brokers::from(url);
+        probe::external(ENGINE, brokers.addresses(), settings.external_timeout, || {
+            probe::kafka(&brokers)
+        })
+        .await?;
+        return Ok(Started { url: url.clone(), private: None });
     }
     let java = Java { program: java()?, installed: installed::kafka(settings)? };
     let folder = data_dir.folder(ENGINE.name())?;
@@ -50,9 +55,11 @@ pub(super) async fn start(
         broker: data_dir.port("kafka")?,
         controller: data_dir.port("kafka-controller")?,
     };
+    let password = data_dir.secret("kafka-password")?;
+    // Readable by its owner alone.
     replace(
         &folder.join("server.properties"),
-        &files::server_properties(&folder.join("data"), ports),
+        &files::server_properties(&folder.join("data"), ports, &password),
     )?;
     replace(&folder.join("log4j2.properties"), files::LOG4J2)?;
     empty_folder(&folder.join("tmp"))?;
@@ -70,12 +77,13 @@ pub(super) async fn start(
     let child = supervisor::supervise(spec)
         .await
         .map_err(|error| EngineError::Start { engine: ENGINE, detail: error.to_string() })?;
-    let brokers = format!("127.0.0.1:{}", ports.broker);
+    let url = format!("{}:{password}@127.0.0.1:{}", files::USER, ports.broker);
+    let brokers = Brokers::from(&url);
     probe::private(ENGINE, &child, &log, settings.start_timeout, || probe::kafka(&brokers)).await?;
     let addresses = [ports.broker, ports.controller]
         .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
         .to_vec();
-    Ok(Started { url: brokers, private: Some(Private { engine: ENGINE, child, addresses }) })
+    Ok(Started { url, private: Some(Private { engine: ENGINE, child, addresses }) })
 }
 
 /// Formats the node's folder at the first start; a start that was cut short begins anew.
@@ -127,7 +135,7 @@ impl Java {
     ) -> Result<ChildSpec, EngineError> {
         // An archive of loaded classes halves the start. Java ignores one that does not fit.
         let mut archive = OsString::from("-XX:SharedArchiveFile=");
-        archive.push(self.installed.join("classes.jsa"));
+        archive.push(self.installed.join("classes-sasl.jsa"));
         let spec = ChildSpec::new(name, &self.program, log)
             .args(flags)
             .args([archive])

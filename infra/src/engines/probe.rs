@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use sqlx::{Connection, PgConnection};
@@ -11,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::supervisor::{self, Child, Phase};
 use super::{Engine, EngineError};
+use crate::kafka::Brokers;
 
 /// How often a private engine may end before its start is given up: a leftover can make the first fail.
 const EXITS: u32 = 3;
@@ -111,10 +111,11 @@ pub(super) async fn postgres(url: &str) -> Result<(), Refusal> {
 }
 
 /// Kafka answers with at least one broker that is in service.
-pub(super) async fn kafka(brokers: &str) -> Result<(), Refusal> {
+pub(super) async fn kafka(brokers: &Brokers) -> Result<(), Refusal> {
     // librdkafka connects in its own rhythm, so it is asked only when one broker listens.
     let mut listens = Err(Refusal::Never("the list of brokers is empty".to_owned()));
-    for broker in brokers.split(',').map(str::trim).filter(|broker| !broker.is_empty()) {
+    for broker in brokers.addresses().split(',').map(str::trim).filter(|broker| !broker.is_empty())
+    {
         match TcpStream::connect(with_port(broker)).await {
             Ok(_) => {
                 listens = Ok(());
@@ -124,12 +125,10 @@ pub(super) async fn kafka(brokers: &str) -> Result<(), Refusal> {
         }
     }
     listens?;
-    let brokers = brokers.to_owned();
+    let mut config = brokers.client_config();
+    config.set_log_level(RDKafkaLogLevel::Emerg);
     let asked = tokio::task::spawn_blocking(move || {
-        let client: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
-            .set_log_level(RDKafkaLogLevel::Emerg)
-            .create()?;
+        let client: BaseConsumer = config.create()?;
         client.fetch_metadata(None, ATTEMPT).map(|metadata| metadata.brokers().len())
     });
     match asked.await {

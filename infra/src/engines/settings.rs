@@ -5,12 +5,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::kafka::Brokers;
+
 /// Which engines are external, and how private ones are run. It has no `Debug`: URLs hold passwords.
 #[derive(Clone)]
 pub struct EngineSettings {
     /// `PULSETRAIL_DATABASE_URL`; a private PostgreSQL is started when it is not set.
     pub database_url: Option<String>,
-    /// `PULSETRAIL_KAFKA_BROKERS`, comma-separated `host:port`; a private Kafka is started when it is not set.
+    /// `PULSETRAIL_KAFKA_BROKERS`, see [`Brokers`]; a private Kafka is started when it is not set.
     pub kafka_brokers: Option<String>,
     /// `PULSETRAIL_CLICKHOUSE_URL`; a private ClickHouse is started when it is not set.
     pub clickhouse_url: Option<String>,
@@ -47,7 +49,7 @@ impl Default for EngineSettings {
 pub struct EngineUrls {
     /// `postgres://user:password@host:port/database`.
     pub database_url: String,
-    /// Comma-separated `host:port`.
+    /// `user:password@host:port`, see [`Brokers`].
     pub kafka_brokers: String,
     /// `http://user:password@host:port`; [`crate::clickhouse::client`] takes it apart.
     pub clickhouse_url: String,
@@ -58,7 +60,7 @@ impl fmt::Debug for EngineUrls {
         formatter
             .debug_struct("EngineUrls")
             .field("database_url", &address_of(&self.database_url))
-            .field("kafka_brokers", &self.kafka_brokers)
+            .field("kafka_brokers", &Brokers::from(&self.kafka_brokers))
             .field("clickhouse_url", &address_of(&self.clickhouse_url))
             .finish()
     }
@@ -147,7 +149,7 @@ mod tests {
     fn a_password_is_never_shown() {
         let urls = EngineUrls {
             database_url: "postgres://someone:secret@db.example:5433/pulsetrail".into(),
-            kafka_brokers: "127.0.0.1:9092".into(),
+            kafka_brokers: "someone:secret@127.0.0.1:9092".into(),
             clickhouse_url: "http://someone:secret@127.0.0.1:8123".into(),
         };
         let shown = format!("{urls:?}");

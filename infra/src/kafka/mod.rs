@@ -1,5 +1,6 @@
 //! Kafka: topics, clients with the settings that the invariants need, and CloudEvents headers.
 
+mod brokers;
 mod cloud_event;
 mod lag;
 mod session;
@@ -14,6 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::FutureProducer;
 
+pub use brokers::Brokers;
 pub use cloud_event::{
     MalformedMessage, attribute, event_from_message, event_headers, message_headers, payload_of,
     trace_of, traced,
@@ -24,8 +26,8 @@ pub use topics::Topics;
 /// How to reach a Kafka cluster, and where on it this installation's topics are.
 #[derive(Clone, Debug)]
 pub struct Kafka {
-    /// Comma-separated `host:port`.
-    pub brokers: String,
+    /// Where the cluster is.
+    pub brokers: Brokers,
     /// The names of the topics.
     pub topics: Topics,
 }
@@ -34,16 +36,15 @@ pub struct Kafka {
 pub const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Kafka {
-    /// The cluster at `brokers`, with topics named after `topic_prefix`.
+    /// The cluster at `brokers`, see [`Brokers`], with topics named after `topic_prefix`.
     #[must_use]
-    pub fn new(brokers: impl Into<String>, topic_prefix: &str) -> Self {
+    pub fn new(brokers: impl Into<Brokers>, topic_prefix: &str) -> Self {
         Self { brokers: brokers.into(), topics: Topics::new(topic_prefix) }
     }
 
     pub(crate) fn config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
+        let mut config = self.brokers.client_config();
         config
-            .set("bootstrap.servers", &self.brokers)
             .set("client.id", "pulsetrail")
             // Small messages must not wait for the acknowledgement of the ones before.
             .set("socket.nagle.disable", "true")

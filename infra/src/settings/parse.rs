@@ -30,7 +30,8 @@ pub(super) fn all(given: &mut Given) -> Settings {
                 .then(|| SecretText::from(text.to_owned()))
                 .ok_or_else(|| "must begin with postgres://".to_owned())
         }),
-        kafka_brokers: given.optional("kafka_brokers", |text| Ok(text.to_owned())),
+        kafka_brokers: given
+            .optional("kafka_brokers", |text| Ok(SecretText::from(text.to_owned()))),
         clickhouse_url: given.optional("clickhouse_url", |text| {
             let url = url::Url::parse(text).map_err(|error| error.to_string())?;
             matches!(url.scheme(), "http" | "https")
@@ -52,6 +53,11 @@ pub(super) fn all(given: &mut Given) -> Settings {
             .into_iter()
             .map(|key| key.0)
             .collect(),
+        metrics_token: given.optional("metrics_token", |text| {
+            (text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_graphic()))
+                .then(|| SecretText::from(text.to_owned()))
+                .ok_or_else(|| "must have at least 16 bytes, none but printable ASCII".to_owned())
+        }),
         session_days: given.within("session_days", 1, 365),
         argon2_memory_kib: given.within("argon2_memory_kib", 8_192, 1_048_576),
         argon2_iterations: given.within("argon2_iterations", 1, 20),
@@ -187,7 +193,7 @@ mod tests {
         let printed = format!("{:?}", settings(variables).unwrap());
         assert!(!printed.contains(CANARY), "{printed}");
         // The control: what is no secret is printed.
-        let printed = format!("{:?}", load(&[("PULSETRAIL_KAFKA_BROKERS", CANARY)]).unwrap());
+        let printed = format!("{:?}", load(&[("PULSETRAIL_TRUSTED_ROOTS", CANARY)]).unwrap());
         assert!(printed.contains(CANARY), "{printed}");
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clickhouse::Client;
 use pulsetrail_infra::engines::{EngineSettings, EngineUrls, Engines, Progress, start};
+use pulsetrail_infra::kafka::Brokers;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -107,8 +108,8 @@ async fn postgres_has(urls: &EngineUrls) -> Result<bool, sqlx::Error> {
 }
 
 fn kafka(urls: &EngineUrls) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &urls.kafka_brokers).set("reconnect.backoff.max.ms", "200");
+    let mut config = Brokers::from(&urls.kafka_brokers).client_config();
+    config.set("reconnect.backoff.max.ms", "200");
     config
 }
 

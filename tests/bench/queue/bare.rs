@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How many of the given jobs a second go through topics of their own: each is produced, consumed, and
 /// answered with the given result. The clients have the settings of scheduler and prober.
 pub(super) async fn jobs_per_second(kafka: &Kafka, jobs: &[Sent], result: &Sent) -> f64 {
-    let bare = Kafka::new(&kafka.brokers, &format!("{}-bare", kafka.topics.prefix()));
+    let bare = Kafka::new(kafka.brokers.clone(), &format!("{}-bare", kafka.topics.prefix()));
     let region = Region::default();
     bare.ensure_topics(std::slice::from_ref(&region)).await.expect("topics of its own");
     let (to, from) = (bare.topics.jobs(&region), bare.topics.results());

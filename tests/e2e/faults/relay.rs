@@ -5,7 +5,6 @@ use std::time::Duration;
 use pulsetrail_domain::OrganizationId;
 use pulsetrail_harness::{Corner, Dice, within};
 use pulsetrail_infra::store::{Append, NewEvent, Store, append_batch, head};
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use tokio_util::sync::CancellationToken;
@@ -149,8 +148,7 @@ async fn a_checkpoint_without_epochs_is_moved_by_a_relay_that_was_replaced() {
 /// Changes a setting of the topic of events.
 async fn set_largest_message(corner: &Corner, bytes: &str) {
     let kafka = corner.kafka();
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", &kafka.brokers).create().unwrap();
+    let admin: AdminClient<DefaultClientContext> = kafka.brokers.client_config().create().unwrap();
     let topic = kafka.topics.events();
     let change = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("max.message.bytes", bytes);
     for altered in admin.alter_configs(&[change], &AdminOptions::new()).await.unwrap() {

@@ -3,7 +3,6 @@
 use pulsetrail_domain::{MonitorId, Region};
 use pulsetrail_harness::{Target, eventually};
 use pulsetrail_infra::dead_letters::{Letter, Shown};
-use rdkafka::ClientConfig;
 use rdkafka::Message as _;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
@@ -18,8 +17,7 @@ async fn a_result_that_kafka_refuses_becomes_a_dead_letter() {
     let corner = corner().await;
     let kafka = corner.kafka();
     kafka.ensure_topics(&[Region::default()]).await.unwrap();
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", &corner.urls.kafka_brokers).create().unwrap();
+    let admin: AdminClient<DefaultClientContext> = kafka.brokers.client_config().create().unwrap();
     let topic = kafka.topics.results();
     // No result is that short.
     let limit = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("max.message.bytes", "100");

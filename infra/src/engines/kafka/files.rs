@@ -26,10 +26,17 @@ logger.server.name = kafka.server.KafkaRaftServer
 logger.server.level = info
 ";
 
-/// The node's settings.
-pub(super) fn server_properties(data: &Path, ports: Ports) -> String {
+/// The name that clients and the node itself give.
+pub(super) const USER: &str = "pulsetrail";
+
+/// The node's settings. The password is one of hexadecimal digits: nothing in it has a meaning of its own here.
+pub(super) fn server_properties(data: &Path, ports: Ports, password: &str) -> String {
     let Ports { broker, controller } = ports;
     // A backslash begins an escape in a properties file.
+    let jaas = format!(
+        "org.apache.kafka.common.security.plain.PlainLoginModule required \
+         username=\"{USER}\" password=\"{password}\" user_{USER}=\"{password}\";"
+    );
     let data = data.display().to_string().replace('\\', "\\\\");
     format!(
         "\
@@ -39,9 +46,14 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 listeners=CLIENT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=CLIENT://127.0.0.1:{broker}
-listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=CLIENT
+sasl.enabled.mechanisms=PLAIN
+sasl.mechanism.inter.broker.protocol=PLAIN
+sasl.mechanism.controller.protocol=PLAIN
+listener.name.client.plain.sasl.jaas.config={jaas}
+listener.name.controller.plain.sasl.jaas.config={jaas}
 log.dirs={data}
 auto.create.topics.enable=false
 # One node.
