@@ -1,10 +1,13 @@
 //! The private ClickHouse: `chdb-server`, the real engine behind ClickHouse's HTTP interface.
 
 use std::ffi::OsString;
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use super::data_dir::at;
 use super::settings::address_of;
 use super::supervisor::{self, ChildSpec};
 use super::{
@@ -32,22 +35,28 @@ pub(super) async fn start(
         return Ok(Started { url: url.clone(), private: None });
     }
     let library = installed::chdb_library(settings)?;
-    let folder = data_dir.folder(ENGINE.name())?;
+    let data = data_dir.folder(ENGINE.name())?.join("data");
+    if !data.exists() {
+        fs::DirBuilder::new().mode(0o700).create(&data).map_err(at(&data))?;
+    }
     let password = data_dir.secret("clickhouse-password")?;
-    leftover::wait_gone(ENGINE, &program_name(settings), &folder).await?;
+    leftover::wait_gone(ENGINE, &program_name(settings), &data).await?;
 
     let port = data_dir.port(ENGINE.name())?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let log = data_dir.log(ENGINE.name());
     let spec = program(settings, &log)
         .args([OsString::from("--listen"), address.to_string().into()])
-        .args([OsString::from("--path"), folder.join("data").into()])
+        .args([OsString::from("--path"), data.into()])
         .args([OsString::from("--library"), library.into()])
         .args(["--user", USER])
         .env("CHDB_PASSWORD", &password);
     let spec = ChildSpec {
         niceness: NICENESS,
-        current_dir: Some(folder),
+        // Nothing of this process's environment, which has passwords of others. It makes its data directory
+        // its working directory by itself.
+        inherit_env: false,
+        current_dir: Some("/".into()),
         stop_timeout: STOP_TIMEOUT,
         ..spec
     };

@@ -38,7 +38,8 @@ fn main_xml(users: &Path, user_files: &Path) -> String {
     )
 }
 
-/// An insert is done when it is answered (`async_insert` off), and `1+1` is not a query.
+/// An insert is done when it is answered (`async_insert` off), `1+1` is not a query, and the rows of an INSERT are
+/// values and not expressions: they are not looked into, and `file(…)` among them would read any file.
 fn users_xml() -> String {
     let revoked: String =
         REVOKED.iter().map(|revoke| format!("        <query>{revoke}</query>\n")).collect();
@@ -48,6 +49,8 @@ fn users_xml() -> String {
     <default>
       <async_insert>0</async_insert>
       <implicit_select>0</implicit_select>
+      <input_format_values_interpret_expressions>0</input_format_values_interpret_expressions>
+      <input_format_values_deduce_templates_of_expressions>0</input_format_values_deduce_templates_of_expressions>
     </default>
   </profiles>
   <quotas><default></default></quotas>

@@ -22,9 +22,11 @@
 //! # What a client cannot reach
 //! The server listens on loopback only and wants a password. Beyond that the engine's grants refuse
 //! `file()`, `url()`, `s3()`, `remote()` and every other source, table engines and dictionaries that read
-//! them, and backups; the server refuses `INTO OUTFILE`, `FROM INFILE`, the scalar function `file`,
-//! settings that name a file, and database engines that open one. This confines a client with the
-//! password, it is not a sandbox: whoever finds a gap in the engine has the rights of the process.
+//! them, and backups. The server lets only statements of known kinds through, see `confinement`: no `ATTACH`, no
+//! disk that a statement brings along, no `INTO OUTFILE`, no `FROM INFILE`, not the scalar function `file`, no
+//! setting that names a file, no other engines of tables and databases than plain ones. The rows of an INSERT in the
+//! format `Values` are values, not expressions. Below all that stands Landlock, see `sandbox`: whoever finds a gap
+//! in the engine has the data directory and nothing else.
 
 mod authentication;
 mod body;
@@ -42,6 +44,7 @@ mod native_frame;
 mod output;
 mod parameters;
 mod response;
+mod sandbox;
 mod server;
 mod session;
 mod spool;
@@ -100,6 +103,9 @@ pub enum Error {
     /// The engine did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The process cannot be confined to its data directory.
+    #[error("cannot be confined to the data directory: {0}")]
+    Confine(std::io::Error),
     /// Threads or signal handlers cannot be set up.
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
@@ -113,13 +119,33 @@ pub enum Error {
 ///
 /// # Errors
 /// The server did not start. The caller should print the error and end the process.
-pub fn run(config: Config) -> Result<Infallible, Error> {
+pub fn run(mut config: Config) -> Result<Infallible, Error> {
     if !config.listen.ip().is_loopback() {
         return Err(Error::NotLoopback(config.listen));
     }
+    prepare(&mut config)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?
         .block_on(server::serve(config))
+}
+
+/// Makes the data directory the working directory, by which a supervisor finds the process, and gives up everything
+/// else. No thread runs yet: what is started from here on is confined, too.
+fn prepare(config: &mut Config) -> Result<(), Error> {
+    let path = config.path.clone();
+    let in_directory =
+        |source| Error::Engine(EngineError::Directory { path: path.clone(), source });
+    // The working directory changes below.
+    config.path = std::path::absolute(&config.path).map_err(in_directory)?;
+    config.library = std::path::absolute(&config.library).map_err(in_directory)?;
+    std::fs::create_dir_all(&config.path).map_err(in_directory)?;
+    let confinement = sandbox::confine(&config.path, &config.library).map_err(Error::Confine)?;
+    if confinement != sandbox::Confinement::Full {
+        eprintln!(
+            "this kernel confines the engine to its data directory as far as: {confinement:?}"
+        );
+    }
+    std::env::set_current_dir(&config.path).map_err(in_directory)
 }

@@ -62,7 +62,7 @@ impl Insert {
 pub(crate) fn parse(source: &[u8]) -> Result<Statement, Exception> {
     if let Some(insert) = Cursor::new(source).insert()? {
         crate::confinement::check(&insert.target)?;
-        crate::confinement::check(&insert.settings)?;
+        crate::confinement::check_piece(&insert.settings)?;
         // The engine would ignore what follows the rows.
         if insert.format.eq_ignore_ascii_case("Values") {
             let rows = source.get(insert.data_start..).unwrap_or_default();

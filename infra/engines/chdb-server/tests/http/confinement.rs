@@ -2,6 +2,43 @@
 
 use super::server::{ask, database};
 
+/// Functions of the engine that give tables without leaving the data directory, in lower case.
+const HARMLESS: [&str; 33] = [
+    "dictionary",
+    "format",
+    "fuzzjson",
+    "fuzzquery",
+    "generate_series",
+    "generaterandom",
+    "generateseries",
+    "input",
+    "loop",
+    "merge",
+    "mergetreeanalyzeindexes",
+    "mergetreeanalyzeindexesuuid",
+    "mergetreeindex",
+    "mergetreeprojection",
+    "mergetreetextindex",
+    "null",
+    "numbers",
+    "numbers_mt",
+    "primes",
+    "prometheusquery",
+    "prometheusqueryrange",
+    "sqlstandardvalues",
+    "timeseriesdata",
+    "timeseriesmetrics",
+    "timeseriesselector",
+    "timeseriestags",
+    "values",
+    "view",
+    "viewexplain",
+    "viewifpermitted",
+    "zeros",
+    "zeros_mt",
+    "arrowstream",
+];
+
 #[tokio::test]
 async fn local_files_and_the_network_are_out_of_reach() {
     let (_, database) = database().await;
@@ -25,6 +62,9 @@ async fn local_files_and_the_network_are_out_of_reach() {
         "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(EXECUTABLE(COMMAND 'id' FORMAT CSV)) LAYOUT(FLAT()) LIFETIME(0)",
         "BACKUP DATABASE default TO File('/tmp/written')",
         "SYSTEM SHUTDOWN",
+        "ATTACH TABLE f FROM '/nowhere/at/all' (a UInt8) ENGINE = MergeTree ORDER BY a",
+        "CREATE TABLE f (a UInt8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk(type = local, path = '/nowhere/')",
+        "SET input_format_values_interpret_expressions = 1",
     ] {
         let parameters = [in_database[0], ("param_t", "/etc/hostname")];
         let (status, text) = ask(query, &parameters).await;
@@ -32,6 +72,35 @@ async fn local_files_and_the_network_are_out_of_reach() {
     }
     let default = ask("SELECT * FROM '/etc/hostname'", &[]).await;
     assert_eq!(default.0, 403, "{default:?}");
+}
+
+#[tokio::test]
+async fn rows_are_values_and_no_expressions() {
+    let (_, database) = database().await;
+    let in_database = [("database", database.as_str())];
+    assert_eq!(ask("CREATE TABLE t (a String) ENGINE = Memory", &in_database).await.0, 200);
+    for expression in ["file('/etc/hostname')", "1 + 1", "(SELECT file('/etc/hostname'))"] {
+        let insert = format!("INSERT INTO t VALUES ({expression})");
+        let (status, text) = ask(&insert, &in_database).await;
+        assert!(status >= 400 && text.contains("Code: 344"), "{expression}: {status} {text}");
+    }
+    let allowing = [in_database[0], ("input_format_values_interpret_expressions", "1")];
+    assert_eq!(ask("INSERT INTO t VALUES (1 + 1)", &allowing).await.0, 403);
+    // The control.
+    assert_eq!(ask("INSERT INTO t VALUES ('a'), ('b')", &in_database).await.0, 200);
+    assert_eq!(ask("SELECT count() FROM t", &in_database).await.1, "2\n");
+}
+
+#[tokio::test]
+async fn every_table_function_of_the_engine_is_known() {
+    let (_, names) = ask("SELECT lower(name) FROM system.table_functions", &[]).await;
+    let names: Vec<&str> = names.lines().filter(|name| !name.is_empty()).collect();
+    assert!(names.len() > 50, "{names:?}");
+    for name in names {
+        let (status, text) =
+            ask(&format!("EXPLAIN AST SELECT * FROM {name}('/nowhere')"), &[]).await;
+        assert_eq!(status == 403, !HARMLESS.contains(&name), "{name}: {status} {text}");
+    }
 }
 
 #[tokio::test]

@@ -60,10 +60,7 @@ async fn a_query_can_be_in_the_url_the_body_or_both() {
     assert_eq!(ask(insert, &in_database).await, (200, String::new()));
     let both = [("database", database.as_str()), ("query", "INSERT INTO t FORMAT JSONEachRow")];
     assert_eq!(ask("{\"a\":3,\"b\":\"';'\"}", &both).await, (200, String::new()));
-    assert_eq!(
-        ask("INSERT INTO t (a, b) VALUES (4, 'v;'), (2 + 3, 'w');", &in_database).await.0,
-        200
-    );
+    assert_eq!(ask("INSERT INTO t (a, b) VALUES (4, 'v;'), (5, 'w');", &in_database).await.0, 200);
     let (status, text) = ask("SELECT * FROM t ORDER BY a FORMAT CSV", &in_database).await;
     assert_eq!(
         (status, text.as_str()),
