@@ -21,7 +21,13 @@ pub struct OpenSession {
     pub refresh_token: String,
 }
 
-/// Begins a session of a person in one of their organizations. It ends after so many days without use.
+/// How long a session that has ended is kept, for a sign-out that is sent again, in days.
+const KEPT_DAYS: i32 = 1;
+/// How many sessions that ended before are deleted with each that begins: more than begin.
+const SWEPT: i64 = 100;
+
+/// Begins a session of a person in one of their organizations. It ends after so many days without use. Sessions
+/// of anybody that ended long ago are deleted meanwhile.
 ///
 /// # Errors
 /// When Postgres does not answer.
@@ -35,7 +41,13 @@ pub async fn begin_session(
     let session_id = SessionId(Uuid::new_v4());
     let refresh_token = Secret::refresh_token(session_id);
     sqlx::query(
-        "insert into sessions (session_id, user_id, organization_id, refresh_hash, expires_at)
+        "with over as (
+             delete from sessions where ctid = any(array(
+                 select ctid from sessions
+                 where least(expires_at, revoked_at) < clock_timestamp() - make_interval(days => $6)
+                 limit $7 for update skip locked))
+         )
+         insert into sessions (session_id, user_id, organization_id, refresh_hash, expires_at)
          values ($1, $2, $3, $4, clock_timestamp() + make_interval(days => $5))",
     )
     .bind(session_id.0)
@@ -43,6 +55,8 @@ pub async fn begin_session(
     .bind(organization_id.0)
     .bind(refresh_token.hash())
     .bind(days as i32)
+    .bind(KEPT_DAYS)
+    .bind(SWEPT)
     .execute(executor)
     .await?;
     Ok(OpenSession { session_id, refresh_token: refresh_token.reveal() })

@@ -6,6 +6,7 @@ mod accounts;
 mod api_keys;
 mod bulk;
 mod check;
+mod guessing;
 mod limits;
 mod monitors;
 mod operators;

@@ -78,3 +78,43 @@ async fn a_session_that_was_planted_before_a_sign_in_does_not_lead_to_the_person
     .unwrap();
     assert_eq!(leads_to(&commands, &planted).await.unwrap().0, victim);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_deletes_sessions_that_ended_long_ago() {
+    let commands = Commands::start(&corner().await).await;
+    let email = "ada@example.com";
+    sign_up(&commands, email).await;
+    let ended = [
+        ("over", "expires_at", "25 hours"),
+        ("revoked", "revoked_at", "25 hours"),
+        ("just over", "expires_at", "23 hours"),
+        ("just revoked", "revoked_at", "23 hours"),
+    ];
+    let mut ids = Vec::new();
+    for (_, column, ago) in ended {
+        let id: Uuid = sqlx::query_scalar(
+            "insert into sessions (session_id, user_id, organization_id, refresh_hash, expires_at)
+             select gen_random_uuid(), user_id, organization_id, '', clock_timestamp() + interval '1 day'
+             from sessions limit 1 returning session_id",
+        )
+        .fetch_one(&commands.store.write)
+        .await
+        .unwrap();
+        let end = format!(
+            "update sessions set {column} = clock_timestamp() - $2::text::interval where session_id = $1"
+        );
+        sqlx::query(&end).bind(id).bind(ago).execute(&commands.store.write).await.unwrap();
+        ids.push(id);
+    }
+    let login = json!({"email": email, "password": PASSWORD, "cookies": true});
+    assert_eq!(browse(&commands, "auth/login", "", Some(&login)).await.status(), 200);
+    let kept: Vec<Uuid> = sqlx::query_scalar("select session_id from sessions")
+        .fetch_all(&commands.store.read)
+        .await
+        .unwrap();
+    let is_kept = |pair: &(_, &Uuid)| kept.contains(pair.1);
+    let names: Vec<&str> =
+        ended.iter().zip(&ids).filter(is_kept).map(|((name, ..), _)| *name).collect();
+    assert_eq!(names, ["just over", "just revoked"]);
+    assert_eq!(kept.len(), 4, "and those of the person: of the registration and of the sign-in");
+}

@@ -1,6 +1,6 @@
 //! `/api/v1/auth`: getting in and out.
 
-mod attempt;
+pub(crate) mod attempt;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod refresh;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::super::CommandState;
+use super::super::auth::attempt::Attempt;
 use super::super::json_body::JsonBody;
 use super::super::no_body::NoBody;
 use super::super::request::{IdPath, Manager, RequestContext};
@@ -151,6 +152,7 @@ pub(crate) async fn withdraw_invitation(
 pub(crate) async fn accept_invitation(
     State(state): State<CommandState>,
     identity: Identity,
+    _: Attempt,
     context: RequestContext,
     key: IdempotencyKey,
     JsonBody(body): JsonBody<AcceptBody>,
