@@ -60,9 +60,7 @@ fn check_words(words: &Words) -> Result<(), Exception> {
             [("into", "outfile"), ("from", "infile"), ("parallel", "with"), ("on", "cluster")]
         {
             if words.is(index, word) && index > 0 && words.is(index - 1, before) {
-                return Err(refused(
-                    format_args!("{before} {word}").to_string().to_ascii_uppercase(),
-                ));
+                return Err(refused(format!("{before} {word}").to_ascii_uppercase()));
             }
         }
         if words.is_mark(index + 1, b'(') && Some(index) != named {
@@ -78,8 +76,10 @@ fn check_words(words: &Words) -> Result<(), Exception> {
 /// # Errors
 /// `ACCESS_DENIED` when the setting is none for clients.
 pub(crate) fn check_setting(name: &str) -> Result<(), Exception> {
-    let is_forbidden = |forbidden: &&str| name.eq_ignore_ascii_case(forbidden);
-    if FORBIDDEN_SETTINGS.iter().any(|forbidden| is_forbidden(&forbidden)) || name.contains('\\') {
+    let is_forbidden =
+        FORBIDDEN_SETTINGS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden));
+    // With an escape a name can be written in many ways.
+    if is_forbidden || name.contains('\\') {
         return Err(refused(format_args!("the setting {name}")));
     }
     Ok(())

@@ -78,8 +78,11 @@ pub(crate) fn confine(data: &Path, library: &Path) -> io::Result<Confinement> {
 mod tests {
     use std::fs;
     use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
 
     use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
 
     #[test]
     fn nothing_but_the_data_directory_is_left() {
@@ -92,7 +95,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         // The control: all of it is possible before.
         assert_eq!(fs::read_to_string(&secret).unwrap(), "secret");
-        drop(TcpStream::connect(address).unwrap());
+        drop(TcpStream::connect_timeout(&address, PATIENCE).unwrap());
         let (data_path, elsewhere_path) = (data.path().to_owned(), elsewhere.path().to_owned());
         // A thread of its own, which takes its rules to its grave.
         let confined = std::thread::spawn(move || {
@@ -116,7 +119,8 @@ mod tests {
                 assert!(refused.contains(&moved.raw_os_error()), "{moved}");
             }
             if confinement == Confinement::Full {
-                assert_eq!(TcpStream::connect(address).unwrap_err().kind(), denied);
+                let refused = TcpStream::connect_timeout(&address, PATIENCE).unwrap_err();
+                assert_eq!(refused.kind(), denied);
             }
             confinement
         });
