@@ -31,8 +31,8 @@ const fn kind(aggregate: &'static str, name: &'static str, version: &'static str
 
 /// Every type of event that is written.
 pub const EVENT_KINDS: &[EventKind] = &[
-    kind(Monitor::AGGREGATE, "MonitorRegistered", "1.2"),
-    kind(Monitor::AGGREGATE, "MonitorReconfigured", "1.2"),
+    kind(Monitor::AGGREGATE, "MonitorRegistered", "1.3"),
+    kind(Monitor::AGGREGATE, "MonitorReconfigured", "1.3"),
     kind(Monitor::AGGREGATE, "MonitorPaused", "1.0"),
     kind(Monitor::AGGREGATE, "MonitorResumed", "1.0"),
     kind(Monitor::AGGREGATE, "MonitorArchived", "1.0"),

@@ -58,6 +58,9 @@ const UPCASTERS: &[Upcaster] = &[
     // Versions of HTTP, redirects to http, and whether the body is read.
     more_to_say(Monitor::AGGREGATE, "MonitorRegistered", ("1.1", "1.2")),
     more_to_say(Monitor::AGGREGATE, "MonitorReconfigured", ("1.1", "1.2")),
+    // The certificate of the client is new.
+    more_to_say(Monitor::AGGREGATE, "MonitorRegistered", ("1.2", "1.3")),
+    more_to_say(Monitor::AGGREGATE, "MonitorReconfigured", ("1.2", "1.3")),
     // A demand for a client certificate, and a report of a failure.
     more_to_say(Health::AGGREGATE, "CheckCompleted", ("1.3", "1.4")),
     more_to_say(Health::AGGREGATE, "WentDown", ("1.3", "1.4")),
@@ -183,7 +186,7 @@ pub(super) mod tests {
             [("0.8", json!({"settings": config()})), ("0.9", json!({"config": config()}))]
         {
             let event = to_current(stored(version, &payload));
-            assert_eq!(event.event_version, "1.2");
+            assert_eq!(event.event_version, "1.3");
             assert_eq!(name_in(&event.monitor_event().unwrap()), "old");
             // Again it changes nothing.
             assert_eq!(to_current(event.clone()).payload.get(), event.payload.get());

@@ -77,7 +77,7 @@ struct BucketColumns {
         ("window" = Option<String>, Query, description = "How long until now: 24h, 7d, 30d, 90d or 365d. Either this, or both ends.", pattern = "^(24h|7d|30d|90d|365d)$"),
         ("from" = Option<String>, Query, description = "The beginning.", format = DateTime),
         ("to" = Option<String>, Query, description = "The end; not later than now.", format = DateTime),
-        ("step" = Option<String>, Query, description = "The length of a bucket, such as 90s, 15m, 6h or 1d; one that suits the window if it is left out. At most 2,300 buckets.", pattern = "^[0-9]{1,9}[smhd]$"),
+        ("step" = Option<String>, Query, description = "The length of a bucket, such as 90s, 15m, 6h or 1d; one that suits the window if it is left out. At most 2,300 buckets.", pattern = "^[1-9][0-9]{0,8}[smhd]$"),
     ),
     responses((status = 200, description = "How many events there were when.", body = ref(pulsetrail_infra::http::schema_of::<DensityBody>()))),
     security(("bearer" = []), ("cookie" = [])),

@@ -75,8 +75,7 @@ pub(super) struct LatencyBody {
     phase: Phase,
     /// One for each step, in order, also if it holds no check.
     buckets: Vec<BucketBody>,
-    /// The buckets of each phase, `total` too; without `phase` alone.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    /// The buckets of each phase, `total` too. Empty if one `phase` was asked for.
     phases: BTreeMap<Phase, Vec<BucketBody>>,
 }
 
@@ -116,9 +115,9 @@ struct BucketColumns {
         ("from" = Option<String>, Query, description = "The beginning.", format = DateTime),
         ("to" = Option<String>, Query, description = "The end; not later than now.", format = DateTime),
         ("as_of" = Option<String>, Query, description = "Only what was recorded by then is looked at; the answer names the position.", format = DateTime),
-        ("step" = Option<String>, Query, description = "The length of a bucket, such as 90s, 15m, 6h or 1d; one that suits the window if it is left out. At most 2,300 buckets.", pattern = "^[0-9]{1,9}[smhd]$"),
+        ("step" = Option<String>, Query, description = "The length of a bucket, such as 90s, 15m, 6h or 1d; one that suits the window if it is left out. At most 2,300 buckets.", pattern = "^[1-9][0-9]{0,8}[smhd]$"),
         ("phase" = Option<String>, Query, description = "Only this phase.", pattern = "^(total|dns|connect|tls|first_byte)$"),
-        ("region" = Option<String>, Query, description = "Only the checks from this region."),
+        ("region" = Option<String>, Query, description = "Only the checks from this region.", pattern = "^[a-z0-9-]{1,32}$"),
     ),
     responses((status = 200, description = "How long its checks took.", body = ref(pulsetrail_infra::http::schema_of::<LatencyBody>()))),
     security(("bearer" = []), ("cookie" = [])),

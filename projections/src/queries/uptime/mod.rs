@@ -76,7 +76,7 @@ pub(super) fn now() -> Timestamp {
         ("as_of" = Option<String>, Query, description = "Only what was recorded by then is looked at; the answer names the position.", format = DateTime),
         ("by" = Option<String>, Query, description = "Also in buckets, at most 2,300: days, or hours.", pattern = "^(day|hour)$"),
         ("tz" = Option<String>, Query, description = "The IANA time zone whose days and hours these are; UTC if it is left out."),
-        ("region" = Option<String>, Query, description = "Only the checks from this region. A region has no status: durations are null."),
+        ("region" = Option<String>, Query, description = "Only the checks from this region. A region has no status: durations are null.", pattern = "^[a-z0-9-]{1,32}$"),
     ),
     responses((status = 200, description = "How long it was up.", body = ref(pulsetrail_infra::http::schema_of::<UptimeBody>()))),
     security(("bearer" = []), ("cookie" = [])),
