@@ -74,7 +74,7 @@ fn http(fields: &mut Fields<'_>, secrets: &mut Secrets) -> Option<HttpTarget> {
         assertions: assertions.unwrap_or_default(),
         auth,
         secret_headers: secret_headers.unwrap_or_default(),
-        client_certificate,
+        client_certificate: client_certificate.map(Box::new),
     })
 }
 
@@ -90,7 +90,12 @@ fn tls(fields: &mut Fields<'_>, secrets: &mut Secrets) -> Option<TlsTarget> {
     let client_certificate = fields.take_raw("client_certificate");
     let client_certificate =
         client_certificate.and_then(|one| secrets.client_certificate(one, fields.violations()));
-    Some(TlsTarget { host: host?, port, warn_days, client_certificate })
+    Some(TlsTarget {
+        host: host?,
+        port,
+        warn_days,
+        client_certificate: client_certificate.map(Box::new),
+    })
 }
 
 fn dns(fields: &mut Fields<'_>) -> Option<DnsTarget> {

@@ -61,7 +61,7 @@ pub struct HttpTarget {
     pub secret_headers: BTreeMap<String, SecretRef>,
     /// The certificate that is shown to a server that asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_certificate: Option<ClientCertificate>,
+    pub client_certificate: Option<Box<ClientCertificate>>,
 }
 
 fn default_true() -> bool {

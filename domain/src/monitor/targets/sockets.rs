@@ -34,7 +34,7 @@ pub struct TlsTarget {
     pub warn_days: u16,
     /// The certificate that is shown to a server that asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_certificate: Option<ClientCertificate>,
+    pub client_certificate: Option<Box<ClientCertificate>>,
 }
 
 /// Something that reports by itself, at least once an interval.

@@ -36,7 +36,7 @@ async fn check_showing(
 fn http(address: SocketAddr) -> impl Fn(ClientCertificate) -> Target {
     move |client| {
         let mut target = get(&url("https", address, "/"));
-        target.client_certificate = Some(client);
+        target.client_certificate = Some(Box::new(client));
         Target::Http(target)
     }
 }
@@ -44,7 +44,7 @@ fn http(address: SocketAddr) -> impl Fn(ClientCertificate) -> Target {
 fn tls(address: SocketAddr) -> impl Fn(ClientCertificate) -> Target {
     move |client| {
         let host = TargetHost::try_from(address.ip().to_string()).unwrap();
-        let client_certificate = Some(client);
+        let client_certificate = Some(Box::new(client));
         Target::Tls(TlsTarget { host, port: address.port(), warn_days: 0, client_certificate })
     }
 }
@@ -95,7 +95,7 @@ async fn a_redirect_to_another_origin_is_followed_without_the_certificate() {
     let first = answering(redirect(302, &url("https", elsewhere.address, "/"))).await;
     let target = |client: ClientCertificate| {
         let mut target = get(&url("http", first.address, "/"));
-        target.client_certificate = Some(client);
+        target.client_certificate = Some(Box::new(client));
         Target::Http(target)
     };
     let shown = (read(made.path(), "client.pem"), read(made.path(), "client.key"));
