@@ -26,7 +26,7 @@ fn schemathesis() -> PathBuf {
 }
 
 /// What operations need that none of them gives: people who may leave, another member, the token of a
-/// heartbeat, a message at fault. As variables of the environment, which the configuration names.
+/// heartbeat, an annotation, a message at fault. As variables of the environment, which the configuration names.
 async fn belongings(corner: &Corner, user: &User) -> Vec<(&'static str, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let mut all = Vec::new();
@@ -47,6 +47,11 @@ async fn belongings(corner: &Corner, user: &User) -> Vec<(&'static str, String)>
     // Another one: a new token ends the one before.
     let other = user.post("/api/v1/monitors", &heartbeat).await.body;
     all.push(("HEARTBEAT_ID", text(&other["id"])));
+    let span =
+        json!({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "kind": "note"});
+    let annotations = format!("/api/v1/monitors/{}/annotations", text(&other["id"]));
+    let annotation = user.post(&annotations, &span).await.body;
+    all.push(("ANNOTATION_ID", text(&annotation["id"])));
     let (monitor, organization) = (text(&other["id"]).parse().unwrap(), user.organization.parse());
     let mut malformed = serde_json::to_value(result_of(monitor, organization.unwrap(), 0)).unwrap();
     malformed["surprise"] = json!(1);

@@ -212,7 +212,7 @@ pub(super) mod tests {
     #[test]
     fn a_version_that_no_step_leads_from_is_unknown_whatever_its_payload() {
         install();
-        for version in ["0.7", "1.3", "2.0"] {
+        for version in ["0.7", "1.4", "2.0"] {
             let mut payload = json!({"config": config()});
             payload["config"]["confirmations"] = json!(1);
             let event = to_current(stored(version, &payload));
