@@ -18,9 +18,9 @@ const EPOCH_US: i64 = 946_684_800_000_000;
 /// read it, ClickHouse too, know these.
 const YEARS_US: RangeInclusive<i64> = 0..=7_258_118_399_999_999;
 
-/// `recorded_at` of what the server sends. The store's own clock gives it; whatever a direct insert has put
-/// there, such as `infinity`, is read as the nearest time that all readers know, so that one row at fault
-/// does not keep every reader from those after it.
+/// `recorded_at` of what the server sends. The store's own clock sets it. A direct insert may put any value
+/// there, such as `infinity`; it is read as the nearest time that all readers know. One row at fault then
+/// does not keep a reader from the rows after it.
 pub(super) fn time_of(postgres_us: i64) -> Timestamp {
     let since_unix = postgres_us.saturating_add(EPOCH_US);
     let within = since_unix.clamp(*YEARS_US.start(), *YEARS_US.end());
